@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// What a workload sees of its worker: the subject's calls, counted and timed alike for
+// all.
+//
+// Built on: allocator/subject.h, harness/measure/recorder.h. Units: bytes, ns.
+// Concurrency: a struct sb_worker belongs to one worker; `shared` is shared by all.
+// Why this way: every workload reaches every subject through these few inline calls, so
+// the
+//   price of locking, counting and stamping is the same in each arm.
+#ifndef SB_WORKER_VIEW_H
+#define SB_WORKER_VIEW_H
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "allocator/subject.h"
+#include "harness/base/error.h"
+#include "harness/measure/recorder.h"
+
+struct sb_worker {
+    const struct sb_subject *subject;
+    struct sb_ctx *ctx;
+    struct sb_recorder recorder;
+    bool pins;   // the subject has PIN: bytes are reached by lock, else by address
+    bool verify; // write and compare patterns
+    uint32_t index, workers;
+    uint64_t seed;  // of this worker: same in every arm of a round
+    uint64_t steps; // this worker will do
+    const void *options;
+    void *state;                  // state_bytes, this worker's
+    void *shared;                 // shared_bytes, all workers'
+    const atomic_uint *cancelled; // nonzero: the trial ends; set by the coordinator
+    struct sb_error error;        // why a call failed, for the record
+};
+
+enum { SB_LOCK_TIMEOUT_MS = 5000 };
+
+// Allocates `bytes`. A refusal is counted and returned.
+static inline int sb_alloc(struct sb_worker *worker, uint64_t bytes, sb_ref *block)
+{
+    int rc = worker->subject->alloc(worker->ctx, bytes, block);
+    struct sb_counters *counters = &worker->recorder.record->counters;
+    if (__builtin_expect(rc != 0, 0)) {
+        counters->failures++;
+        sb_recorder_end(&worker->recorder, SB_OP_OTHER);
+        return rc;
+    }
+    counters->requested_bytes += bytes;
+    counters->allocated_bytes += bytes;
+    sb_recorder_end(&worker->recorder, SB_OP_ALLOC);
+    return 0;
+}
+
+// Frees a block of which `bytes` were asked for.
+static inline int sb_free(struct sb_worker *worker, sb_ref block, uint64_t bytes)
+{
+    int rc = worker->subject->free(worker->ctx, block);
+    if (__builtin_expect(rc != 0, 0)) {
+        return sb_fail(&worker->error, rc, "free was refused (errno %d)", -rc);
+    }
+    worker->recorder.record->counters.requested_bytes -= bytes;
+    sb_recorder_end(&worker->recorder, SB_OP_FREE);
+    return 0;
+}
+
+// Makes the bytes of a block reachable: by lock where the subject has PIN, else by
+// address. Not timed: the caller ends the operation (SB_OP_ACCESS, or SB_OP_LOCK).
+static inline void *sb_reach(struct sb_worker *worker, sb_ref block,
+                             enum sb_lock_mode mode)
+{
+    if (!worker->pins) {
+        return worker->subject->address(worker->ctx, block);
+    }
+    void *bytes;
+    int rc = worker->subject->lock(worker->ctx, block, mode,
+                                   SB_LOCK_TIMEOUT_MS * UINT64_C(1000000), &bytes);
+    if (__builtin_expect(rc != 0, 0)) {
+        sb_fail(&worker->error, rc, "lock was refused (errno %d)", -rc);
+        return NULL;
+    }
+    return bytes;
+}
+
+static inline void sb_leave(struct sb_worker *worker, sb_ref block)
+{
+    if (worker->pins) {
+        // A lock that was granted cannot fail to be released: a refusal here would show
+        // as a pinned block in the check that ends the trial.
+        (void)worker->subject->unlock(worker->ctx, block);
+    }
+}
+
+// Has the trial been called off? For loops that wait for other workers.
+static inline bool sb_cancelled(const struct sb_worker *worker)
+{
+    return atomic_load_explicit(worker->cancelled, memory_order_relaxed) != 0;
+}
+
+// One turn of a wait loop; *turns counts them. Spins a little, then lets others run,
+// since there may be more workers than cores. Returns -ECANCELED once the trial is
+// called off.
+static inline int sb_wait_turn(const struct sb_worker *worker, uint32_t *turns)
+{
+    if (++*turns < 64) {
+        __builtin_ia32_pause();
+        return 0;
+    }
+    sched_yield();
+    return sb_cancelled(worker) ? -ECANCELED : 0;
+}
+
+#endif
