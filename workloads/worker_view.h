@@ -22,6 +22,7 @@
 
 struct sb_worker {
     const struct sb_subject *subject;
+    struct sb_heap *heap; // this process's; for usage() in verify alone
     struct sb_ctx *ctx;
     struct sb_recorder recorder;
     bool pins;   // the subject has PIN: bytes are reached by lock, else by address

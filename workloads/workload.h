@@ -40,14 +40,17 @@ struct sb_workload {
 
     // Prepares (draws all randomness, fills the live set). Not measured.
     int (*begin)(struct sb_worker *worker);
-    // Does steps first .. first + count - 1: the only measured call. Draws nothing,
-    // reads no clock but through worker_view.h. A refused alloc is counted and gone on
+    // Does steps first .. first + count - 1: the only measured call. The caller cuts the
+    // worker's steps into such pieces, in order, and adds count to counters.steps after
+    // each; workers need not be cut alike. Draws nothing, reads no clock but through
+    // worker_view.h. A refused alloc is counted and gone on
     // from where the pattern allows it; a negative errno ends the trial as failed.
     int (*step)(struct sb_worker *worker, uint64_t first, uint64_t count);
     // What must hold afterwards (--verify): contents, counts, nothing lost. 0 or
     // -EBADMSG with worker->error saying what is wrong. Not measured.
     int (*verify)(struct sb_worker *worker);
-    // Frees what is left. Not measured; called also when a step failed.
+    // Frees what is left. Not measured; called also when begin or a step failed (the
+    // state is then as far as they came, zeroed before).
     void (*end)(struct sb_worker *worker);
 };
 
