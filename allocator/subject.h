@@ -42,6 +42,7 @@ enum sb_capability {
     SB_CAP_CHECK = 1 << 9,
     SB_CAP_RESIZE = 1 << 10,
     SB_CAP_PRIVATE = 1 << 11, // one process only: a reference line
+    SB_CAP_FORGETS = 1 << 12, // blocks share their bytes: contents are not kept (null)
 };
 
 // Where a segment may live.

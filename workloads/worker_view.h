@@ -94,6 +94,12 @@ static inline void sb_leave(struct sb_worker *worker, sb_ref block)
     }
 }
 
+// Are contents to be written whole and compared? Never on a subject that keeps none.
+static inline bool sb_verifies(const struct sb_worker *worker)
+{
+    return worker->verify && (worker->subject->capabilities & SB_CAP_FORGETS) == 0;
+}
+
 // Has the trial been called off? For loops that wait for other workers.
 static inline bool sb_cancelled(const struct sb_worker *worker)
 {

@@ -18,6 +18,7 @@
 enum sb_need {
     SB_NEED_EXCHANGE = 1u << 31, // blocks pass between workers: PRIVATE subjects only
                                  // do it when the workers are threads
+    SB_NEED_CONTENTS = 1u << 30, // follows what it reads back: not on FORGETS subjects
 };
 
 struct sb_workload {
@@ -40,11 +41,11 @@ struct sb_workload {
 
     // Prepares (draws all randomness, fills the live set). Not measured.
     int (*begin)(struct sb_worker *worker);
-    // Does steps first .. first + count - 1: the only measured call. The caller cuts the
-    // worker's steps into such pieces, in order, and adds count to counters.steps after
-    // each; workers need not be cut alike. Draws nothing, reads no clock but through
-    // worker_view.h. A refused alloc is counted and gone on
-    // from where the pattern allows it; a negative errno ends the trial as failed.
+    // Does steps first .. first + count - 1: the only measured call. The caller cuts
+    // the worker's steps into such pieces, in order, and adds count to counters.steps
+    // after each; workers need not be cut alike. Draws nothing, reads no clock but
+    // through worker_view.h. A refused alloc is counted and gone on from where the
+    // pattern allows it; a negative errno ends the trial as failed.
     int (*step)(struct sb_worker *worker, uint64_t first, uint64_t count);
     // What must hold afterwards (--verify): contents, counts, nothing lost. 0 or
     // -EBADMSG with worker->error saying what is wrong. Not measured.
