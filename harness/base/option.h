@@ -18,7 +18,7 @@
 enum sb_type {
     SB_COUNT,  // uint64_t; suffixes k, M, G are powers of ten
     SB_BYTES,  // uint64_t; suffixes K, M, G, T are powers of 1024
-    SB_NS,     // uint64_t nanoseconds; suffixes ns, us, ms, s
+    SB_NS,     // uint64_t nanoseconds; suffixes ns, us, ms, s, min, h
     SB_RATIO,  // double; "12%" is 0.12
     SB_FLAG,   // bool; yes/no, true/false, on/off, 1/0
     SB_CHOICE, // uint32_t, index into choices
@@ -37,6 +37,8 @@ struct sb_option {
     enum sb_scale scale;        // how a tuner should search it
 };
 
+enum { SB_OPTIONS_MAX = 64 }; // rows of a table
+
 // Fills the struct of values with every row's initial. Cost: one parse a row.
 void sb_options_default(const struct sb_option *table, void *values);
 
@@ -51,6 +53,11 @@ int sb_option_set(const struct sb_option *table, void *values, const char *name,
 // suffices.
 void sb_option_text(const struct sb_option *row, const void *values, char *text,
                     size_t bytes);
+
+// Is the table itself sound: names unique, each initial value in its row's range? For
+// the tests of whoever defines one. Fills `values` as sb_options_default does.
+int sb_options_check(const struct sb_option *table, void *values,
+                     struct sb_error *error);
 
 // The row called `name`, or NULL.
 const struct sb_option *sb_option_find(const struct sb_option *table, const char *name);
