@@ -67,15 +67,57 @@ static inline int sb_free(struct sb_worker *worker, sb_ref block, uint64_t bytes
     return 0;
 }
 
+// Is this how a full heap answers? Then the step goes on; any other refusal of alloc
+// ends the trial by sb_alloc_failed.
+static inline bool sb_is_full(int rc)
+{
+    return rc == -ENOMEM || rc == -ENOSPC;
+}
+
+static inline int sb_alloc_failed(struct sb_worker *worker, int rc, uint64_t bytes)
+{
+    return sb_fail(&worker->error, rc, "alloc of %llu bytes was refused (errno %d)",
+                   (unsigned long long)bytes, -rc);
+}
+
+// The same two outside of the measured steps: what is live is kept up to date, no
+// operation is counted or timed.
+static inline int sb_prepare_alloc(struct sb_worker *worker, uint64_t bytes,
+                                   sb_ref *block)
+{
+    int rc = worker->subject->alloc(worker->ctx, bytes, block);
+    if (rc != 0) {
+        return sb_alloc_failed(worker, rc, bytes);
+    }
+    worker->recorder.record->counters.requested_bytes += bytes;
+    worker->recorder.record->counters.allocated_bytes += bytes;
+    return 0;
+}
+
+static inline int sb_prepare_free(struct sb_worker *worker, sb_ref block,
+                                  uint64_t bytes)
+{
+    int rc = worker->subject->free(worker->ctx, block);
+    if (rc != 0) {
+        return sb_fail(&worker->error, rc, "free was refused (errno %d)", -rc);
+    }
+    worker->recorder.record->counters.requested_bytes -= bytes;
+    return 0;
+}
+
 // Makes the bytes of a block reachable: by lock where the subject has PIN, else by
 // address. Not timed: the caller ends the operation (SB_OP_ACCESS, or SB_OP_LOCK).
 static inline void *sb_reach(struct sb_worker *worker, sb_ref block,
                              enum sb_lock_mode mode)
 {
-    if (!worker->pins) {
-        return worker->subject->address(worker->ctx, block);
-    }
     void *bytes;
+    if (!worker->pins) {
+        bytes = worker->subject->address(worker->ctx, block);
+        if (__builtin_expect(bytes == NULL, 0)) {
+            sb_fail(&worker->error, -EBADMSG, "a live block has no address");
+        }
+        return bytes;
+    }
     int rc = worker->subject->lock(worker->ctx, block, mode,
                                    SB_LOCK_TIMEOUT_MS * UINT64_C(1000000), &bytes);
     if (__builtin_expect(rc != 0, 0)) {
