@@ -8,10 +8,13 @@
 
 #include <cpuid.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "harness/base/file.h"
+
+#define SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
 struct sb_clock sb_clock = {.tsc = false, .ns_per_tick = 1.0};
 
@@ -25,15 +28,8 @@ static uint64_t read_clock(clockid_t id)
 // "tsc" is the current clock source only while the kernel's watchdog trusts it.
 static bool kernel_trusts_tsc(void)
 {
-    FILE *file =
-        fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
-    if (file == NULL) {
-        return false;
-    }
-    char name[32] = "";
-    bool tsc = fgets(name, sizeof(name), file) != NULL && strcmp(name, "tsc\n") == 0;
-    fclose(file);
-    return tsc;
+    char name[32];
+    return sb_file_read(SOURCE, name, sizeof(name)) == 0 && strcmp(name, "tsc") == 0;
 }
 
 // CPUID leaf 0x80000007, EDX bit 8: the TSC runs at one rate in every power state.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // JSON in files that survive a crash: whole files at once, or whole lines.
 //
-// Built on: error.h, jansson. Concurrency: any thread; one writer of a file at a time.
+// Built on: file.h, jansson. Concurrency: any thread; one writer of a file at a time.
 // Why this way: a reader never meets half a file or half a line, whenever the writer
 // was killed.
 #ifndef SB_BASE_JSON_H
@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "harness/base/error.h"
+#include "harness/base/file.h"
 
 // Errors: errno of open/read; -EINVAL with "path:line:column: ...".
 // The caller owns *value.
@@ -24,9 +24,5 @@ int sb_json_write(const char *path, const json_t *value, struct sb_error *error)
 // error only. Errors: errno of write; a line cut short (-ENOSPC) is taken back.
 int sb_json_append(int fd, const char *path, const json_t *value,
                    struct sb_error *error);
-
-// As sb_json_write, for text that is not JSON.
-int sb_file_write(const char *path, const char *text, size_t bytes,
-                  struct sb_error *error);
 
 #endif
