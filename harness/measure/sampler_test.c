@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+// Tests of sampler.h and of the recorder's arithmetic.
+#include "harness/measure/sampler.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "harness/measure/recorder.h"
+
+enum { PAGE = 4096 };
+
+static void footprint_is_what_was_touched(void **state)
+{
+    (void)state;
+    int fd = memfd_create("sampler_test", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    struct sb_sampler sampler = {.fd = fd};
+    assert_int_equal(ftruncate(fd, 64 * PAGE), 0);
+    assert_int_equal(sb_sampler_read(&sampler), 0);
+    assert_int_equal(sampler.now_bytes, 0);
+    // Two pages far apart: a page each, unless huge pages are forced on memfds.
+    assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+    assert_int_equal(pwrite(fd, "x", 1, 40 * PAGE), 1);
+    assert_int_equal(sb_sampler_read(&sampler), 0);
+    assert_true(sampler.now_bytes >= 2 * PAGE);
+    assert_int_equal(sampler.now_bytes % PAGE, 0);
+    uint64_t peak = sampler.now_bytes;
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(sb_sampler_read(&sampler), 0);
+    assert_int_equal(sampler.now_bytes, 0);
+    assert_int_equal(sampler.peak_bytes, peak);
+    close(fd);
+    assert_int_equal(sb_sampler_read(&sampler), -EBADF);
+    assert_int_equal(sampler.peak_bytes, peak);
+}
+
+static void moments_stay_evenly_spaced(void **state)
+{
+    (void)state;
+    struct sb_timeline line;
+    for (uint32_t capacity = 4; capacity <= 10; capacity += 2) {
+        assert_int_equal(sb_timeline_init(&line, sizeof(uint64_t), capacity), 0);
+        const uint64_t *items = line.items;
+        for (uint64_t moment = 0; moment < 1000; moment++) {
+            sb_timeline_add(&line, &moment);
+            assert_int_equal(line.offered, moment + 1);
+            assert_in_range(line.count, 1, capacity);
+            for (uint32_t i = 0; i < line.count; i++) {
+                assert_int_equal(items[i], i * line.stride);
+            }
+            // None is missing up to now, and resolution is lost only when full.
+            assert_int_equal(line.count, moment / line.stride + 1);
+            assert_true(line.stride == 1 || line.count > capacity / 2);
+        }
+        uint64_t last = 5000;
+        sb_timeline_end(&line, &last);
+        assert_in_range(line.count, 2, capacity);
+        assert_int_equal(items[line.count - 1], 5000);
+        sb_timeline_reset(&line);
+        assert_int_equal(line.count, 0);
+        assert_true(sb_timeline_add(&line, &last));
+        assert_true(sb_timeline_add(&line, &last));
+        assert_int_equal(line.count, 2);
+        sb_timeline_free(&line);
+        assert_null(line.items);
+    }
+}
+
+static void unfit_timelines_are_refused(void **state)
+{
+    (void)state;
+    struct sb_timeline line = {.count = 77};
+    assert_int_equal(sb_timeline_init(&line, 8, 3), -EINVAL);
+    assert_int_equal(sb_timeline_init(&line, 8, 2), -EINVAL);
+    assert_int_equal(sb_timeline_init(&line, 0, 4), -EINVAL);
+    assert_int_equal(line.count, 77);
+}
+
+static void operations_have_names(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SB_OPS; i++) {
+        assert_non_null(sb_op_names[i]);
+        for (int j = 0; j < i; j++) {
+            assert_string_not_equal(sb_op_names[i], sb_op_names[j]);
+        }
+    }
+    assert_null(sb_op_names[SB_OPS]);
+}
+
+static void stamps_are_chained(void **state)
+{
+    (void)state;
+    sb_clock_start();
+    struct sb_record *record = calloc(1, sizeof(*record));
+    assert_non_null(record);
+    struct sb_recorder recorder = {.record = record, .timed = true};
+    uint64_t before = sb_ticks();
+    sb_recorder_mark(&recorder);
+    uint64_t first = recorder.last_ticks;
+    for (int i = 0; i < 100; i++) {
+        sb_recorder_end(&recorder, i % 2 == 0 ? SB_OP_ALLOC : SB_OP_FREE);
+    }
+    uint64_t after = sb_ticks();
+    assert_int_equal(record->counters.ops[SB_OP_ALLOC], 50);
+    assert_int_equal(record->counters.ops[SB_OP_FREE], 50);
+    // No tick between the first mark and the last end is lost or charged twice.
+    assert_int_equal(record->hist[SB_OP_ALLOC].sum + record->hist[SB_OP_FREE].sum,
+                     recorder.last_ticks - first);
+    assert_true(before <= first && recorder.last_ticks <= after);
+
+    recorder.timed = false;
+    sb_recorder_mark(&recorder);
+    sb_recorder_end(&recorder, SB_OP_ALLOC);
+    assert_int_equal(record->counters.ops[SB_OP_ALLOC], 51);
+    assert_int_equal(record->hist[SB_OP_ALLOC].count, 50);
+    free(record);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(footprint_is_what_was_touched),
+        cmocka_unit_test(moments_stay_evenly_spaced),
+        cmocka_unit_test(unfit_timelines_are_refused),
+        cmocka_unit_test(operations_have_names),
+        cmocka_unit_test(stamps_are_chained),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
