@@ -2,8 +2,7 @@
 // The allocators under test that come with the suite, and how plugins join them.
 //
 // Built on: allocator/subject.h, subjects.def. Concurrency: any thread; plugins are
-// loaded
-//   by the main thread before workers start.
+// loaded by the main thread before workers start.
 #ifndef SB_SUBJECTS_H
 #define SB_SUBJECTS_H
 
@@ -21,5 +20,14 @@ int sb_subject_find(const char *name, const struct sb_subject **subject,
 
 // Do the operations agree with the capabilities? -EINVAL names the first that does not.
 int sb_subject_validate(const struct sb_subject *subject, struct sb_error *error);
+
+// What GLIBC_TUNABLES must hold when a process starts that is to load every subject:
+// jemalloc keeps its thread data where libraries loaded late find little room.
+#define SB_SUBJECTS_TUNABLE "glibc.rtld.optional_static_tls=65536"
+
+// For the first line of a main: starts this program again with that setting, unless it
+// has it. Returns when there is nothing to do, or when it could not be done (then the
+// probes of the subjects concerned say so). Safety: before any thread exists.
+void sb_subjects_prepare(char *const argv[]);
 
 #endif
