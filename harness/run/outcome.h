@@ -44,7 +44,9 @@ struct sb_outcome {
     uint64_t seed;
     uint64_t steps; // a worker's
     double work_scale;
-    uint64_t wall_ns; // first start to last end
+    uint64_t wall_ns;  // first start to last end
+    uint64_t total_ns; // of the whole trial, from its segment to its last worker's end
+    uint64_t segment_bytes; // as granted; 0: no segment (PRIVATE)
     uint64_t ops[SB_OPS], steps_done, failures;
     const struct sb_hist *hist[SB_OPS]; // merged over workers, in TICKS; NULL: none
     double ns_per_tick;

@@ -37,20 +37,26 @@ enum { SB_AS_PROCESSES, SB_AS_THREADS };
 extern const struct sb_option sb_settings_options[];
 
 struct sb_arm {
-    char label[48]; // the subject's name, and its options where a job sets any
+    char label[64];   // the subject's name, and its options where a job sets any
+    char source[256]; // what finds it: its name, or the path of a plugin
     const struct sb_subject *subject;
-    void *options;     // values, or NULL
-    char version[96];  // from probe
-    char missing[200]; // why the subject cannot be used here at all; empty: it can
-    bool control;      // the A/A copy of arm 0
+    enum sb_medium medium; // where its segments live: the wanted medium, or the first
+                           // of memfd, shm, file that it can; 0 for PRIVATE
+    void *options;         // values, or NULL
+    char version[96];      // from probe
+    char missing[200];     // why the subject cannot be used here at all; empty: it can
+    bool control;          // the A/A copy of arm 0
 };
 
 // One arm within one cell.
 struct sb_pairing {
-    bool na; // cannot be done; `reason` says why, and it is recorded as such
+    bool na;     // cannot be done; `reason` says why, and it is recorded as such
+    bool failed; // was tried and failed; `reason` says how: not tried again
     char reason[200];
-    double work_scale; // share of the cell's steps that this arm does (1, 1/4, ...)
-    double pilot_ns;   // wall time of the pilot trial, 0 before calibration
+    double work_scale;  // share of the cell's steps that this arm does (1, 1/4, ...)
+    double pilot_ns;    // wall time of the last pilot trial, 0 before calibration
+    double step_ns;     // by that pilot, wall time a step of each worker
+    double overhead_ns; // of a trial beside its steps, by that pilot
 };
 
 struct sb_cell {
@@ -59,8 +65,9 @@ struct sb_cell {
     void *options; // values, or NULL
     char set[256]; // options that differ from their initial value: "bytes=64 hold=1us"
     uint32_t workers;
-    uint64_t steps; // a worker's; 0 before calibration unless the job fixes `steps`
-    uint64_t segment_bytes;
+    bool steps_fixed; // by the job: calibration leaves them alone
+    uint64_t steps;   // a worker's; 0 before calibration unless the job fixes `steps`
+    uint64_t segment_bytes; // of the trials: as set, or by the workload for its steps
     struct sb_pairing *pairings; // one an arm
 };
 
@@ -81,7 +88,7 @@ struct sb_request {
     const char *subjects;  // "hh,malloc" or ./plugin.so; replaces the jobs' lists
     const char *workloads; // "pair,mix"; without jobs: these with their defaults, else
                            // a filter over the jobs' sections
-    const char *workers;     // "1,2,4"
+    const char *workers;   // "1,2,4"
     const char *const *sets; // "workload.key=value" or "subject.key=value"
     uint32_t sets_count;
     const char *const *settings; // "key=value" of sb_settings_options
