@@ -202,15 +202,18 @@ int sb_subject_find(const char *name, const struct sb_subject **subject,
     return unknown(name, error);
 }
 
-bool sb_subjects_prepare(void)
+void sb_subjects_prepare(char *const argv[])
 {
     const char *have = getenv("GLIBC_TUNABLES");
     char value[1024];
     if (have != NULL && strstr(have, "glibc.rtld.optional_static_tls=") != NULL) {
-        return false;
+        return;
     }
     int length =
         snprintf(value, sizeof value, "%s%s%s", have != NULL ? have : "",
                  have != NULL && have[0] != '\0' ? ":" : "", SB_SUBJECTS_TUNABLE);
-    return length < (int)sizeof value && setenv("GLIBC_TUNABLES", value, 1) == 0;
+    if (length >= (int)sizeof value || setenv("GLIBC_TUNABLES", value, 1) != 0) {
+        return;
+    }
+    execv("/proc/self/exe", argv);
 }
