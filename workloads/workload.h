@@ -45,7 +45,8 @@ struct sb_workload {
     // the worker's steps into such pieces, in order, and adds count to counters.steps
     // after each; workers need not be cut alike. Draws nothing, reads no clock but
     // through worker_view.h. A refused alloc is counted and gone on from where the
-    // pattern allows it; a negative errno ends the trial as failed.
+    // pattern allows it; a negative errno ends the trial as failed,
+    // -EBADMSG as incorrect (verified steps compare contents too).
     int (*step)(struct sb_worker *worker, uint64_t first, uint64_t count);
     // What must hold afterwards (--verify): contents, counts, nothing lost. 0 or
     // -EBADMSG with worker->error saying what is wrong. Not measured.

@@ -135,7 +135,9 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--peer") == 0) {
         return peer_main(argc, argv);
     }
-    sb_subjects_prepare(argv);
+    if (sb_subjects_prepare()) {
+        execv("/proc/self/exe", argv);
+    }
     for (size_t i = 0; sb_subjects[i] != NULL; i++) {
         const struct sb_subject *subject = sb_subjects[i];
         const struct sb_option *row = subject->options;

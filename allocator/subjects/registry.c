@@ -202,18 +202,15 @@ int sb_subject_find(const char *name, const struct sb_subject **subject,
     return unknown(name, error);
 }
 
-void sb_subjects_prepare(char *const argv[])
+bool sb_subjects_prepare(void)
 {
     const char *have = getenv("GLIBC_TUNABLES");
     char value[1024];
     if (have != NULL && strstr(have, "glibc.rtld.optional_static_tls=") != NULL) {
-        return;
+        return false;
     }
     int length =
         snprintf(value, sizeof value, "%s%s%s", have != NULL ? have : "",
                  have != NULL && have[0] != '\0' ? ":" : "", SB_SUBJECTS_TUNABLE);
-    if (length >= (int)sizeof value || setenv("GLIBC_TUNABLES", value, 1) != 0) {
-        return;
-    }
-    execv("/proc/self/exe", argv);
+    return length < (int)sizeof value && setenv("GLIBC_TUNABLES", value, 1) == 0;
 }

@@ -25,9 +25,10 @@ int sb_subject_validate(const struct sb_subject *subject, struct sb_error *error
 // jemalloc keeps its thread data where libraries loaded late find little room.
 #define SB_SUBJECTS_TUNABLE "glibc.rtld.optional_static_tls=65536"
 
-// For the first line of a main: starts this program again with that setting, unless it
-// has it. Returns when there is nothing to do, or when it could not be done (then the
-// probes of the subjects concerned say so). Safety: before any thread exists.
-void sb_subjects_prepare(char *const argv[]);
+// For the first line of a main: puts that into the environment unless it is there.
+// True: it was not, so the program should now start itself again (execv of
+// /proc/self/exe); if it does not, the probes of the subjects concerned say so.
+// Safety: before any thread exists.
+bool sb_subjects_prepare(void);
 
 #endif

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// A spy between a workload under test and a real subject: it can do the harm that a bad
+// allocator would do.
+//
+// Built on: allocator/subject.h. Concurrency: plans are made before a trial, by one
+// thread; during it the workers' threads share them under a mutex.
+#ifndef SB_WORKLOADS_SPY_H
+#define SB_WORKLOADS_SPY_H
+
+#include <stdatomic.h>
+
+#include "workloads/workload.h"
+
+// Takes the real subject's place; knows how many blocks are live.
+extern struct sb_subject spy_subject;
+
+// Forgets all plans and turns to this subject.
+void spy_on(const struct sb_subject *real);
+
+// The nth time that worker `who` reaches a block (from 1), a byte of it is flipped
+// before.
+void spy_spoil_reach(uint32_t who, uint64_t nth, uint64_t offset);
+// The nth block that worker `maker` allocates has a byte flipped when worker `reacher`
+// reaches it first.
+void spy_spoil_block(uint32_t maker, uint64_t nth, uint32_t reacher, uint64_t offset);
+// The nth free of all does nothing (the block is freed at the next spy_on).
+void spy_leak_free(uint64_t nth);
+// Allocs first + 1 .. first + count of all are refused with -ENOMEM.
+void spy_refuse_allocs(uint64_t first, uint64_t count);
+// Flips a byte of the youngest block that is live.
+void spy_flip_newest(struct sb_worker *worker, uint64_t offset);
+
+// Calls of malloc and its kin, and of the random numbers, by threads within step.
+extern _Atomic uint64_t spy_private_calls;
+
+#endif
