@@ -4,8 +4,7 @@
 // Built on: nothing. Units: whatever the caller records (the recorder: clock ticks).
 // Concurrency: one writer; readers after the writer is done (a barrier lies between).
 // Why this way: fixed size and no pointer, so that a worker writes it in a shared
-// mapping
-//   and merging is addition; relative error below 1/1024 everywhere.
+//   mapping and merging is addition; relative error below 1/1024 everywhere.
 // Source: HdrHistogram's bucket scheme (Gil Tene), 2048 sub-buckets of the first level.
 #ifndef SB_MEASURE_HISTOGRAM_H
 #define SB_MEASURE_HISTOGRAM_H
@@ -57,8 +56,9 @@ uint64_t sb_hist_slot_most(uint32_t slot);
 // Adds `from` to `into`. Cost: one pass over the slots.
 void sb_hist_merge(struct sb_hist *into, const struct sb_hist *from);
 
-// The value at `quantile` (0..1]: the highest value equivalent to the slot that holds
-// it. Returns -ENODATA, leaving *value alone, when fewer than 10 records lie beyond it.
+// The value at `quantile` (0..1]: the highest value of the slot that holds it, though
+// never above the maximum. Errors, leaving *value alone: -ENODATA fewer than 10 records
+// lie beyond it, -EINVAL no such quantile. Cost: one pass over the slots.
 int sb_hist_quantile(const struct sb_hist *hist, double quantile, uint64_t *value);
 
 // The next slot in use at or after *slot: 0 and its *slot, or -ENOENT after the last.

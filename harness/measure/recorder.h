@@ -2,16 +2,13 @@
 // The recorder: what a worker counts and times while it runs, in shared memory.
 //
 // Built on: histogram.h, base/clock.h. Units: histograms in clock ticks (converted to
-// ns
-//   when a trial is read), counters in events and bytes.
+//   ns when a trial is read), counters in events and bytes.
 // Concurrency: one worker writes its record; the coordinator reads the counters while
-// it
-//   runs (relaxed, for the time line) and the rest after the worker passed the last
+//   it runs (relaxed, for the time line) and the rest after the worker passed the last
 //   barrier.
 // Why this way: an operation costs 5 to 50 ns and a stamp about 10, so stamps are
-// chained:
-//   the end of one operation is the start of the next, and trials for throughput carry
-//   none.
+//   chained: the end of one operation is the start of the next, and trials for
+//   throughput carry none.
 #ifndef SB_MEASURE_RECORDER_H
 #define SB_MEASURE_RECORDER_H
 
@@ -58,6 +55,19 @@ struct sb_recorder {
     bool timed;
 };
 
+// Adds to a counter that this worker alone writes and others may read meanwhile. No
+// locked instruction: a relaxed store is a plain one that a reader cannot see half of.
+static inline void sb_counter_add(uint64_t *counter, uint64_t amount)
+{
+    __atomic_store_n(counter, *counter + amount, __ATOMIC_RELAXED);
+}
+
+// Reads another worker's counter while it runs.
+static inline uint64_t sb_counter_read(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 // The running operation begins now: after think time or other unmeasured work.
 static inline void sb_recorder_mark(struct sb_recorder *recorder)
 {
@@ -69,7 +79,7 @@ static inline void sb_recorder_mark(struct sb_recorder *recorder)
 // The running operation was `op` and ends now; the next begins.
 static inline void sb_recorder_end(struct sb_recorder *recorder, enum sb_op op)
 {
-    recorder->record->counters.ops[op]++;
+    sb_counter_add(&recorder->record->counters.ops[op], 1);
     if (recorder->timed) {
         uint64_t now = sb_ticks();
         sb_hist_record(&recorder->record->hist[op], now - recorder->last_ticks);
