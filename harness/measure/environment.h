@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What machine is this, and what about it would spoil a measurement?
 //
-// Built on: base/error.h. Units: named in each fact. Concurrency: one caller.
+// Built on: base/clock.h, base/file.h. Units: named in each fact.
+// Concurrency: one caller.
 // Why this way: a list of named facts prints as text, stores as JSON and is hashed
-// without a
-//   struct, a printer and a schema having to agree.
+// without a struct, a printer and a schema having to agree.
 #ifndef SB_MEASURE_ENVIRONMENT_H
 #define SB_MEASURE_ENVIRONMENT_H
 
@@ -25,12 +25,12 @@ struct sb_fact {
 struct sb_environment {
     uint32_t count;
     struct sb_fact facts[SB_FACTS_MAX];
-    char
-        hash[17]; // hex, over the identity facts: results are comparable if it is equal
+    char hash[17]; // hex, of the identity facts: where it is equal, results compare
 };
 
-// Reads everything (about 0.3 s: it includes a short idle probe for hiccups). A fact
-// that cannot be read is recorded as "unknown"; the call itself cannot fail.
+// Reads everything (about 0.1 s: it includes a short idle probe for hiccups). A fact
+// that cannot be read is recorded as "unknown"; the call itself cannot fail. To be
+// called after sb_clock_start.
 void sb_environment_read(struct sb_environment *environment);
 
 const struct sb_fact *sb_environment_find(const struct sb_environment *environment,
@@ -48,9 +48,10 @@ void sb_covariates_read(struct sb_covariates *covariates);
 void sb_covariates_since(const struct sb_covariates *before,
                          struct sb_covariates *after);
 
-// One process's or thread's own, read by the worker itself (getrusage, schedstat).
+// The calling thread's own, read by the worker itself (getrusage, schedstat). Cost:
+// some ten us.
 struct sb_self_covariates {
-    uint64_t run_delay_ns; // runnable, but not running
+    uint64_t run_delay_ns; // runnable, but not running; or SB_COVARIATE_UNKNOWN
     uint64_t voluntary_switches, involuntary_switches;
     uint64_t minor_faults, major_faults;
     uint64_t user_ns, system_ns;
