@@ -235,9 +235,9 @@ const struct sb_workload sb_workload_lock_sweep = {
               "locks (Boyd-Wickizer et al. 2012)",
     .stresses = "waiting for and handing over locks: hold 0..10 us x think 0..10 us x "
                 "workers x hot set 1..1000; pins of one block by all (mode=pin)",
-    .not_shown = "alloc and free (none in a step); a subject without EXCLUSIVE is "
-                 "charged for a robust pthread mutex beside each block, which is no "
-                 "work of its own; with more workers than cores the scheduler",
+    .not_shown = "alloc and free (a step has none); the locks of a subject without "
+                 "EXCLUSIVE: it is charged for a pthread mutex beside each block; and "
+                 "with more workers than cores the scheduler speaks, not the lock",
     .needs = SB_NEED_EXCHANGE,
     .workers_least = 1,
     .options = option_rows,
