@@ -9,21 +9,20 @@
 //   allocated a block can free it. Programs that do this send a block back to its
 //   owner; here through a list in the segment, linked through the freed blocks, that
 //   the owner takes at its next call. A process that ends leaves its blocks readable,
-//   but what others free afterwards is lost. The hooks hand out fresh parts of the
-//   segment and back their pages when jemalloc commits them.
+//   but what others free afterwards is lost.
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "allocator/subjects/jemalloc_calls.h"
+#include "allocator/subjects/jemalloc_extents.h"
 #include "allocator/subjects/segment.h"
 #include "allocator/subjects/usage.h"
 
 #define MAGIC      UINT64_C(0x31304152416d656a)
 #define OFFSET_MAX ((UINT64_C(1) << 48) - 1)
-enum { PAGE = 4096, OWNER_SHIFT = 48, STEP_BYTES = 65536, WORKERS_MAX = 4096 };
-enum { GROW_BYTES = 2 << 20 }; // most address space that an arena takes at once
+enum { PAGE = 4096, OWNER_SHIFT = 48, WORKERS_MAX = 4096 };
 
 // One a worker. The first line is written by all, the second by its owner alone.
 struct slot {
@@ -41,46 +40,10 @@ struct shared {
     struct slot slots[];
 };
 
-// jemalloc's table of hooks, as its manual has it.
-struct extent_hooks {
-    void *(*alloc)(struct extent_hooks *, void *at, size_t bytes, size_t alignment,
-                   bool *zero, bool *commit, unsigned arena);
-    bool (*dalloc)(struct extent_hooks *, void *, size_t, bool, unsigned);
-    void (*destroy)(struct extent_hooks *, void *, size_t, bool, unsigned);
-    bool (*commit)(struct extent_hooks *, void *extent, size_t bytes, size_t offset,
-                   size_t length, unsigned arena);
-    bool (*decommit)(struct extent_hooks *, void *extent, size_t bytes, size_t offset,
-                     size_t length, unsigned arena);
-    bool (*purge_lazy)(struct extent_hooks *, void *, size_t, size_t, size_t, unsigned);
-    bool (*purge_forced)(struct extent_hooks *, void *, size_t, size_t, size_t,
-                         unsigned);
-    bool (*split)(struct extent_hooks *, void *extent, size_t bytes, size_t first,
-                  size_t second, bool committed, unsigned arena);
-    bool (*merge)(struct extent_hooks *, void *first, size_t first_bytes, void *second,
-                  size_t second_bytes, bool committed, unsigned arena);
-};
-
-// What experimental.arenas_create_ext takes.
-struct arena_config {
-    struct extent_hooks *hooks;
-    bool metadata_use_hooks;
-};
-
-struct arena {
-    struct extent_hooks hooks; // first: the hooks get its address
-    struct sb_heap *heap;
-    struct arena *next;
-    unsigned index;
-    int refusal;                        // why the latest growth failed
-    uint64_t chunk_end;                 // of the part got last
-    uint64_t backed_from, backed_until; // pages within it that exist already
-    bool ended;                         // the segment is going: do nothing more
-};
-
 struct sb_heap {
     struct sb_segment segment;
     struct shared *shared;
-    _Atomic(struct arena *) arenas; // of this process; each worker adds its own
+    _Atomic(struct sb_je_arena *) arenas; // of this process; each worker adds its own
 };
 
 struct sb_ctx {
@@ -89,192 +52,9 @@ struct sb_ctx {
     uint64_t owner; // this worker's, in a reference's upper bits
     struct slot *slot;
     struct sb_heap *heap;
-    struct arena *arena;
+    struct sb_je_arena *arena;
     unsigned arena_before; // this thread's
 };
-
-// --- hooks ----------------------------------------------------------------------
-
-static int back(struct arena *arena, uint64_t from, uint64_t until)
-{
-    if (from >= arena->backed_from && until <= arena->backed_until) {
-        return 0;
-    }
-    uint64_t further = (until + STEP_BYTES - 1) / STEP_BYTES * STEP_BYTES;
-    if (until <= arena->chunk_end && further > arena->chunk_end) {
-        further = arena->chunk_end;
-    }
-    if (until > arena->chunk_end || arena->chunk_end - from > GROW_BYTES) {
-        further = until; // not of the part got last: no more than is asked for
-    }
-    int rc = sb_segment_back(&arena->heap->segment, from, further);
-    if (rc == 0) {
-        arena->backed_from = from;
-        arena->backed_until = further;
-    }
-    return rc;
-}
-
-static void *hook_alloc(struct extent_hooks *hooks, void *at, size_t bytes,
-                        size_t alignment, bool *zero, bool *commit, unsigned index)
-{
-    (void)index;
-    struct arena *arena = (struct arena *)hooks;
-    if (arena->ended) {
-        return NULL;
-    }
-    struct sb_heap *heap = arena->heap;
-    uintptr_t base = (uintptr_t)heap->segment.base;
-    uint64_t next = atomic_load_explicit(&heap->shared->next, memory_order_relaxed);
-    uint64_t start;
-    do {
-        start = (base + next + alignment - 1) / alignment * alignment - base;
-        if (start > heap->segment.bytes || bytes > heap->segment.bytes - start) {
-            arena->refusal = -ENOMEM;
-            return NULL;
-        }
-        if (at != NULL && base + start != (uintptr_t)at) {
-            return NULL;
-        }
-    } while (!atomic_compare_exchange_weak(&heap->shared->next, &next, start + bytes));
-    arena->chunk_end = start + bytes;
-    if (*commit) {
-        arena->refusal = back(arena, start, start + bytes);
-        if (arena->refusal != 0) {
-            uint64_t end = start + bytes; // given back if nobody took more meanwhile
-            atomic_compare_exchange_strong(&heap->shared->next, &end, next);
-            return NULL;
-        }
-    }
-    *zero = true;
-    return heap->segment.base + start;
-}
-
-static bool hook_commit(struct extent_hooks *hooks, void *extent, size_t bytes,
-                        size_t offset, size_t length, unsigned index)
-{
-    (void)bytes;
-    (void)index;
-    struct arena *arena = (struct arena *)hooks;
-    if (arena->ended) {
-        return true;
-    }
-    uint64_t from = (uint64_t)((unsigned char *)extent - arena->heap->segment.base);
-    arena->refusal = back(arena, from + offset, from + offset + length);
-    return arena->refusal != 0;
-}
-
-static bool hook_decommit(struct extent_hooks *hooks, void *extent, size_t bytes,
-                          size_t offset, size_t length, unsigned index)
-{
-    (void)bytes;
-    (void)index;
-    struct arena *arena = (struct arena *)hooks;
-    if (arena->ended) {
-        return true;
-    }
-    uint64_t from =
-        (uint64_t)((unsigned char *)extent - arena->heap->segment.base) + offset;
-    arena->backed_from = arena->backed_until = 0;
-    return sb_segment_punch(&arena->heap->segment, from, from + length) != 0;
-}
-
-static bool hook_split(struct extent_hooks *hooks, void *extent, size_t bytes,
-                       size_t first, size_t second, bool committed, unsigned index)
-{
-    (void)hooks, (void)extent, (void)bytes, (void)first, (void)second;
-    (void)committed, (void)index;
-    return false;
-}
-
-static bool hook_merge(struct extent_hooks *hooks, void *first, size_t first_bytes,
-                       void *second, size_t second_bytes, bool committed,
-                       unsigned index)
-{
-    (void)hooks, (void)first, (void)first_bytes, (void)second, (void)second_bytes;
-    (void)committed, (void)index;
-    return false;
-}
-
-// --- arenas ---------------------------------------------------------------------
-
-static int arena_make(struct sb_heap *heap, struct arena **out)
-{
-    struct arena *arena = calloc(1, sizeof *arena);
-    if (arena == NULL) {
-        return -ENOMEM;
-    }
-    arena->heap = heap;
-    arena->hooks = (struct extent_hooks){.alloc = hook_alloc,
-                                         .commit = hook_commit,
-                                         .decommit = hook_decommit,
-                                         .split = hook_split,
-                                         .merge = hook_merge};
-    // jemalloc's tables stay out of the segment where this version can be told so.
-    struct arena_config config = {&arena->hooks, false};
-    struct extent_hooks *hooks = &arena->hooks;
-    size_t size = sizeof arena->index;
-    int rc = sb_jemalloc.mallctl("experimental.arenas_create_ext", &arena->index, &size,
-                                 &config, sizeof config);
-    if (rc == ENOENT) {
-        size = sizeof arena->index;
-        rc = sb_jemalloc.mallctl("arenas.create", &arena->index, &size, &hooks,
-                                 sizeof hooks);
-    }
-    if (rc != 0) {
-        free(arena);
-        return rc == EAGAIN ? -ENOMEM : -rc;
-    }
-    char name[64];
-    size_t grow = GROW_BYTES;
-    snprintf(name, sizeof name, "arena.%u.retain_grow_limit", arena->index);
-    sb_jemalloc.mallctl(name, NULL, NULL, &grow, sizeof grow); // a hint: may be refused
-    arena->next = atomic_load(&heap->arenas);
-    while (!atomic_compare_exchange_weak(&heap->arenas, &arena->next, arena)) {
-    }
-    *out = arena;
-    return 0;
-}
-
-static void arenas_end(struct sb_heap *heap)
-{
-    struct arena *arena = atomic_load(&heap->arenas);
-    while (arena != NULL) {
-        struct arena *next = arena->next;
-        char name[64];
-        arena->ended = true;
-        snprintf(name, sizeof name, "arena.%u.destroy", arena->index);
-        if (sb_jemalloc.mallctl(name, NULL, NULL, NULL, 0) == 0) {
-            free(arena);
-        } // else a thread left without detach: jemalloc goes on to ask the hooks
-        arena = next;
-    }
-}
-
-// What an arena holds for its user: caches of threads are not in use.
-static uint64_t arena_usable(const struct arena *arena)
-{
-    static const char *const parts[] = {"small.allocated", "large.allocated"};
-    char name[64];
-    size_t total = 0, value;
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(name, sizeof name, "stats.arenas.%u.%s", arena->index, parts[i]);
-        if (sb_jemalloc_read(name, &value) == 0) {
-            total += value;
-        }
-    }
-    snprintf(name, sizeof name, "stats.arenas.%u.tcache_bytes", arena->index);
-    if (sb_jemalloc_read(name, &value) == 0 && value <= total) {
-        total -= value;
-    }
-    return total;
-}
-
-static void refresh(void)
-{
-    uint64_t epoch = 1;
-    sb_jemalloc.mallctl("epoch", NULL, NULL, &epoch, sizeof epoch);
-}
 
 // --- the contract ---------------------------------------------------------------
 
@@ -371,9 +151,13 @@ static int arena_attach(struct sb_heap *heap, uint32_t worker, struct sb_ctx **o
     ctx->bytes = heap->segment.bytes;
     ctx->owner = (uint64_t)(worker + 1) << OWNER_SHIFT;
     ctx->slot = &heap->shared->slots[worker];
-    int rc = arena_make(heap, &ctx->arena);
+    int rc = sb_je_arena_make(&heap->segment, &heap->shared->next, &ctx->arena);
     if (rc != 0) {
         goto fail;
+    }
+    ctx->arena->next = atomic_load(&heap->arenas);
+    while (
+        !atomic_compare_exchange_weak(&heap->arenas, &ctx->arena->next, ctx->arena)) {
     }
     // This thread's plain malloc of jemalloc, which nothing else here calls, now takes
     // from the arena: that is its fast path, which flags on each call would leave.
@@ -423,15 +207,20 @@ static void arena_detach(struct sb_ctx *ctx)
     sb_jemalloc.mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
     sb_jemalloc.mallctl("thread.arena", NULL, NULL, &ctx->arena_before,
                         sizeof ctx->arena_before);
-    refresh();
-    atomic_store(&ctx->slot->usable_bytes, arena_usable(ctx->arena));
+    atomic_store(&ctx->slot->usable_bytes, sb_je_arena_usable(ctx->arena));
     atomic_store(&ctx->slot->attached, 0);
     free(ctx);
 }
 
 static int arena_destroy(struct sb_heap *heap)
 {
-    arenas_end(heap);
+    // Not earlier: what a worker that detached has allocated is still in use.
+    struct sb_je_arena *arena = atomic_load(&heap->arenas);
+    while (arena != NULL) {
+        struct sb_je_arena *next = arena->next;
+        sb_je_arena_end(arena);
+        arena = next;
+    }
     int rc = sb_segment_close(&heap->segment);
     free(heap);
     return rc;
@@ -450,9 +239,7 @@ static inline int taken(struct sb_ctx *ctx, uint64_t offset, sb_ref *block)
 // fixed segment does before it gives up.
 static int alloc_after_purge(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
 {
-    char name[64];
-    snprintf(name, sizeof name, "arena.%u.purge", ctx->arena->index);
-    sb_jemalloc.mallctl(name, NULL, NULL, NULL, 0);
+    sb_je_arena_purge(ctx->arena);
     ctx->arena->refusal = 0;
     unsigned char *memory = sb_jemalloc.malloc(bytes);
     uint64_t offset = (uint64_t)(memory - ctx->base);
