@@ -45,12 +45,14 @@ static inline int sb_alloc(struct sb_worker *worker, uint64_t bytes, sb_ref *blo
     int rc = worker->subject->alloc(worker->ctx, bytes, block);
     struct sb_counters *counters = &worker->recorder.record->counters;
     if (__builtin_expect(rc != 0, 0)) {
-        counters->failures++;
+        sb_counter_add(&counters->failures, 1);
         sb_recorder_end(&worker->recorder, SB_OP_OTHER);
         return rc;
     }
-    counters->requested_bytes += bytes;
-    counters->allocated_bytes += bytes;
+    // One by one (sb_counter_add sees to it): as one vector addition they would load
+    // the word that free has just stored together with another, and wait for both.
+    sb_counter_add(&counters->requested_bytes, bytes);
+    sb_counter_add(&counters->allocated_bytes, bytes);
     sb_recorder_end(&worker->recorder, SB_OP_ALLOC);
     return 0;
 }
@@ -62,7 +64,7 @@ static inline int sb_free(struct sb_worker *worker, sb_ref block, uint64_t bytes
     if (__builtin_expect(rc != 0, 0)) {
         return sb_fail(&worker->error, rc, "free was refused (errno %d)", -rc);
     }
-    worker->recorder.record->counters.requested_bytes -= bytes;
+    sb_counter_add(&worker->recorder.record->counters.requested_bytes, -bytes);
     sb_recorder_end(&worker->recorder, SB_OP_FREE);
     return 0;
 }
@@ -89,8 +91,8 @@ static inline int sb_prepare_alloc(struct sb_worker *worker, uint64_t bytes,
     if (rc != 0) {
         return sb_alloc_failed(worker, rc, bytes);
     }
-    worker->recorder.record->counters.requested_bytes += bytes;
-    worker->recorder.record->counters.allocated_bytes += bytes;
+    sb_counter_add(&worker->recorder.record->counters.requested_bytes, bytes);
+    sb_counter_add(&worker->recorder.record->counters.allocated_bytes, bytes);
     return 0;
 }
 
@@ -101,7 +103,7 @@ static inline int sb_prepare_free(struct sb_worker *worker, sb_ref block,
     if (rc != 0) {
         return sb_fail(&worker->error, rc, "free was refused (errno %d)", -rc);
     }
-    worker->recorder.record->counters.requested_bytes -= bytes;
+    sb_counter_add(&worker->recorder.record->counters.requested_bytes, -bytes);
     return 0;
 }
 
