@@ -3,8 +3,7 @@
 //
 // Built on: jemalloc 5, loaded beside the C library's malloc. Concurrency: jemalloc's
 // (an arena and a cache a thread).
-// Why this way: it is loaded, not linked, so that it serves this subject alone; its
-//   mallocx and dallocx are its malloc and free.
+// Why this way: it is loaded, not linked, so that it serves this subject alone.
 #include <errno.h>
 #include <stdlib.h>
 
@@ -65,7 +64,7 @@ static int jemalloc_destroy(struct sb_heap *heap)
 static int jemalloc_alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
 {
     (void)ctx;
-    void *memory = sb_jemalloc.mallocx(bytes, 0);
+    void *memory = sb_jemalloc.malloc(bytes);
     if (__builtin_expect(memory == NULL, 0)) {
         return -ENOMEM;
     }
@@ -76,7 +75,7 @@ static int jemalloc_alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
 static int jemalloc_free(struct sb_ctx *ctx, sb_ref block)
 {
     (void)ctx;
-    sb_jemalloc.dallocx((void *)block.bits, 0);
+    sb_jemalloc.free((void *)block.bits);
     return 0;
 }
 
@@ -89,7 +88,7 @@ static void *jemalloc_address(struct sb_ctx *ctx, sb_ref block)
 static int jemalloc_realloc(struct sb_ctx *ctx, sb_ref *block, uint64_t bytes)
 {
     (void)ctx;
-    void *memory = sb_jemalloc.rallocx((void *)block->bits, bytes, 0);
+    void *memory = sb_jemalloc.realloc((void *)block->bits, bytes);
     if (memory == NULL) {
         return -ENOMEM;
     }

@@ -13,9 +13,9 @@
 struct sb_jemalloc sb_jemalloc;
 
 static const struct sb_library_symbol symbols[] = {
-    {"mallocx", &sb_jemalloc.mallocx}, {"sdallocx", &sb_jemalloc.sdallocx},
-    {"dallocx", &sb_jemalloc.dallocx}, {"rallocx", &sb_jemalloc.rallocx},
-    {"sallocx", &sb_jemalloc.sallocx}, {"nallocx", &sb_jemalloc.nallocx},
+    {"malloc", &sb_jemalloc.malloc},
+    {"free", &sb_jemalloc.free},
+    {"realloc", &sb_jemalloc.realloc},
     {"mallctl", &sb_jemalloc.mallctl},
 };
 

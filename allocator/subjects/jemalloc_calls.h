@@ -9,16 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// jemalloc's public numbers, so that its header is not needed to build.
-enum { SB_JE_LG_ARENA = 20, SB_JE_LG_TCACHE = 8 };
-
 struct sb_jemalloc {
-    void *(*mallocx)(size_t bytes, int flags);
-    void (*sdallocx)(void *memory, size_t bytes, int flags);
-    void (*dallocx)(void *memory, int flags);
-    void *(*rallocx)(void *memory, size_t bytes, int flags);
-    size_t (*sallocx)(const void *memory, int flags);
-    size_t (*nallocx)(size_t bytes, int flags);
+    // The names that a program calls have a short cut in front that mallocx has not.
+    void *(*malloc)(size_t bytes);
+    void (*free)(void *memory);
+    void *(*realloc)(void *memory, size_t bytes);
     int (*mallctl)(const char *name, void *old, size_t *old_bytes, void *fresh,
                    size_t fresh_bytes);
 };

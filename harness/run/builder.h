@@ -15,6 +15,7 @@ enum {
     SB_ARMS_MAX = 64,
     SB_CELLS_MAX = 1000,
     SB_WORDS_MAX = 256,
+    SB_TIMED_COST = 2, // time of a timed trial over an untimed one, for expectations
     SB_WHERE_BYTES = 280,
 };
 

@@ -58,7 +58,7 @@ static int pilot(struct sb_course *course, struct sb_cell *cell, uint32_t arm,
     if (outcome->status == SB_OK) {
         pairing->pilot_ns = (double)outcome->wall_ns;
         pairing->step_ns = pairing->pilot_ns / (double)steps;
-        pairing->overhead_ns = (double)(outcome->total_ns - outcome->wall_ns);
+        pairing->expected_ns = (double)outcome->total_ns;
     } else {
         pairing->na = over;
         pairing->failed = !over;
@@ -125,33 +125,52 @@ static double median_step_ns(const struct sb_plan *plan, const struct sb_cell *c
     return count ? all[count / 2] : 0; // of two in the middle, the slower
 }
 
-// The share of the work that an arm does, and whether it is too slow even so.
-static void judge(const struct sb_plan *plan, struct sb_cell *cell, double median_ns)
+// The share of the work that an arm does, whether it is too slow even so, and what its
+// trials will take.
+static void judge(const struct sb_plan *plan, struct sb_cell *cell, uint32_t arm,
+                  double median_ns)
 {
     const double limit_ns = (double)trial_limit_ns(plan);
-    for (uint32_t arm = 0; arm < plan->arms_count; arm++) {
+    struct sb_pairing *pairing = &cell->pairings[arm];
+    double ratio = pairing->step_ns / median_ns;
+    pairing->work_scale = 1;
+    while (ratio > SLOW_RATIO && ratio * pairing->work_scale > SLOW_RATIO_SCALED &&
+           pairing->work_scale > scale_least &&
+           (double)cell->steps * pairing->work_scale >= 2) {
+        pairing->work_scale /= 2;
+    }
+    double steps_ns = pairing->step_ns * (double)cell->steps * pairing->work_scale;
+    pairing->expected_ns += steps_ns - pairing->pilot_ns;
+    if (steps_ns > limit_ns && !cell->steps_fixed) {
+        pairing->na = true;
+        snprintf(pairing->reason, sizeof pairing->reason,
+                 "too slow: %.3g us a step in the pilot, %.0f times the median, "
+                 "%.1f s a trial",
+                 pairing->step_ns * 1e-3, ratio, steps_ns * 1e-9);
+    }
+}
+
+// A longer trial may cost more a step than the pilot did (a live set that leaves the
+// cache): tries the chosen work once, on the arm that it was chosen by, and corrects.
+static int refine(struct sb_course *course, struct sb_cell *cell, double *median_ns)
+{
+    for (uint32_t arm = 0; arm < course->plan->arms_count; arm++) {
         struct sb_pairing *pairing = &cell->pairings[arm];
-        if (pairing->na || pairing->failed) {
+        if (pairing->na || pairing->failed || pairing->step_ns < *median_ns ||
+            pairing->step_ns > *median_ns) {
             continue;
         }
-        double ratio = pairing->step_ns / median_ns;
-        pairing->work_scale = 1;
-        if (ratio > SLOW_RATIO) {
-            while (ratio * pairing->work_scale > SLOW_RATIO_SCALED &&
-                   pairing->work_scale > scale_least &&
-                   (double)cell->steps * pairing->work_scale >= 2) {
-                pairing->work_scale /= 2;
-            }
+        struct sb_outcome outcome;
+        int rc = pilot(course, cell, arm, cell->steps, &outcome);
+        double off = pairing->step_ns / *median_ns;
+        if (rc == 0 && !pairing->failed && (off > 1.2 || off < 0.8)) {
+            double fitting = (double)cell->steps / off;
+            cell->steps = fitting < 1 ? 1 : (uint64_t)fitting;
+            *median_ns = pairing->step_ns;
         }
-        double expected = pairing->step_ns * (double)cell->steps * pairing->work_scale;
-        if (expected > limit_ns && !cell->steps_fixed) {
-            pairing->na = true;
-            snprintf(pairing->reason, sizeof pairing->reason,
-                     "too slow: %.3g us a step in the pilot, %.0f times the median, "
-                     "%.1f s a trial",
-                     pairing->step_ns * 1e-3, ratio, expected * 1e-9);
-        }
+        return rc;
     }
+    return 0;
 }
 
 static int calibrate_cell(struct sb_course *course, struct sb_cell *cell)
@@ -176,11 +195,17 @@ static int calibrate_cell(struct sb_course *course, struct sb_cell *cell)
         double fitting =
             median_ns > 0 ? (double)plan->settings.trial_ns / median_ns : 1;
         cell->steps = fitting < 1 ? 1 : (uint64_t)fitting;
+        int rc = median_ns > 0 ? refine(course, cell, &median_ns) : 0;
+        if (rc != 0) {
+            return rc;
+        }
     }
     uint64_t live, shared;
     sb_cell_sizes(plan, cell, cell->steps, &live, &cell->segment_bytes, &shared);
-    if (median_ns > 0) {
-        judge(plan, cell, median_ns);
+    for (uint32_t arm = 0; arm < plan->arms_count && median_ns > 0; arm++) {
+        if (!cell->pairings[arm].na && !cell->pairings[arm].failed) {
+            judge(plan, cell, arm, median_ns);
+        }
     }
     return 0;
 }

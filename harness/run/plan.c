@@ -195,17 +195,15 @@ double sb_pairing_expect_ns(const struct sb_plan *plan, const struct sb_cell *ce
     if (pairing->na || pairing->failed) {
         return 0;
     }
-    if (pairing->step_ns <= 0) {
-        return (double)plan->settings.trial_ns + OVERHEAD_GUESS_NS;
-    }
-    return pairing->step_ns * (double)cell->steps * pairing->work_scale +
-           pairing->overhead_ns;
+    return pairing->expected_ns > 0
+               ? pairing->expected_ns
+               : (double)plan->settings.trial_ns + OVERHEAD_GUESS_NS;
 }
 
 void sb_plan_expect(const struct sb_plan *plan, uint64_t *trials, uint64_t *total_ns)
 {
-    uint64_t rounds = plan->settings.rounds + plan->settings.latency_rounds + 1,
-             count = 0;
+    const struct sb_settings *settings = &plan->settings;
+    uint64_t rounds = settings->rounds + settings->latency_rounds + 1, count = 0;
     double ns = 0;
     for (uint32_t i = 0; i < plan->cells_count; i++) {
         for (uint32_t arm = 0; arm < plan->arms_count; arm++) {
@@ -215,5 +213,6 @@ void sb_plan_expect(const struct sb_plan *plan, uint64_t *trials, uint64_t *tota
         }
     }
     *trials = count * rounds;
-    *total_ns = (uint64_t)(ns * (double)rounds);
+    *total_ns = (uint64_t)(ns * (double)(1 + settings->rounds +
+                                         SB_TIMED_COST * settings->latency_rounds));
 }

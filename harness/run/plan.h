@@ -56,7 +56,7 @@ struct sb_pairing {
     double work_scale;  // share of the cell's steps that this arm does (1, 1/4, ...)
     double pilot_ns;    // wall time of the last pilot trial, 0 before calibration
     double step_ns;     // by that pilot, wall time a step of each worker
-    double overhead_ns; // of a trial beside its steps, by that pilot
+    double expected_ns; // of one whole trial: by the pilot, then by the latest trial
 };
 
 struct sb_cell {

@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "allocator/subjects/subjects.h"
+
 extern char **environ;
 
 static int actions_fill(posix_spawn_file_actions_t *actions, int control_fd,
@@ -176,7 +178,6 @@ void sb_processes_end(struct sb_processes *processes)
 char **sb_environment_make(void)
 {
     static const char key[] = "GLIBC_TUNABLES=";
-    static const char tunable[] = "glibc.rtld.optional_static_tls=65536";
     size_t count = 0, at = 0;
     while (environ[count]) {
         count++;
@@ -193,8 +194,10 @@ char **sb_environment_make(void)
             goto fail;
         }
     }
-    if (asprintf(&copy[at], "%s%s%s%s", key, present, present[0] ? ":" : "", tunable) <
-        0) {
+    bool complete = strstr(present, SB_SUBJECTS_TUNABLE) != NULL;
+    if (asprintf(&copy[at], "%s%s%s%s", key, present,
+                 present[0] && !complete ? ":" : "",
+                 complete ? "" : SB_SUBJECTS_TUNABLE) < 0) {
         copy[at] = NULL;
         goto fail;
     }

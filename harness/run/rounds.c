@@ -18,12 +18,16 @@
 
 enum { ROUNDS_LEAST = 3 };
 
+// Expected time of one round of untimed trials.
 static double round_expect_ns(const struct sb_plan *plan)
 {
-    uint64_t trials, total_ns;
-    sb_plan_expect(plan, &trials, &total_ns);
-    uint64_t rounds = plan->settings.rounds + plan->settings.latency_rounds + 1;
-    return (double)total_ns / (double)rounds;
+    double ns = 0;
+    for (uint32_t i = 0; i < plan->cells_count; i++) {
+        for (uint32_t arm = 0; arm < plan->arms_count; arm++) {
+            ns += sb_pairing_expect_ns(plan, &plan->cells[i], arm);
+        }
+    }
+    return ns;
 }
 
 int sb_course_hand_out(struct sb_course *course, struct sb_outcome *outcome)
@@ -64,19 +68,21 @@ void sb_budget_apply(struct sb_plan *plan, uint64_t spent_ns)
     }
     double left =
         settings->budget_ns > spent_ns ? (double)(settings->budget_ns - spent_ns) : 0;
-    double fitting = left / one - 1; // round 0 is part of it
-    double asked = (double)(settings->rounds + settings->latency_rounds);
+    // In units of an untimed round; round 0 is part of it.
+    double fitting = left / one - 1;
+    double asked =
+        (double)(settings->rounds + SB_TIMED_COST * settings->latency_rounds);
     if (fitting >= asked) {
         return;
     }
     // Latency rounds keep their share, and one at least if any were asked for.
-    uint64_t latency = (uint64_t)((double)settings->latency_rounds * fitting / asked);
-    if (fitting < 0 || (latency == 0 && settings->latency_rounds > 0)) {
-        latency = settings->latency_rounds > 0;
+    double share = fitting > 0 ? fitting / asked : 0;
+    uint64_t latency = (uint64_t)((double)settings->latency_rounds * share);
+    if (latency == 0 && settings->latency_rounds > 0) {
+        latency = 1;
     }
-    double rest = fitting - (double)latency;
-    uint64_t rounds = rest > 0 ? (uint64_t)rest : 0;
-    rounds = rounds < ROUNDS_LEAST ? ROUNDS_LEAST : rounds;
+    double rest = fitting - (double)(SB_TIMED_COST * latency);
+    uint64_t rounds = rest > ROUNDS_LEAST ? (uint64_t)rest : ROUNDS_LEAST;
     settings->rounds = rounds < settings->rounds ? rounds : settings->rounds;
     settings->latency_rounds = latency;
 }
@@ -105,6 +111,9 @@ static int run_one(struct sb_course *course, struct sb_cell *cell, uint32_t arm,
     int rc = sb_trial_run(&course->runner, &spec, &outcome, NULL, course->error);
     if (rc != 0) {
         return rc;
+    }
+    if (outcome.status == SB_OK && !spec.timed) {
+        pairing->expected_ns = (double)outcome.total_ns;
     }
     outcome.round = (int32_t)round;
     outcome.position = position;
@@ -178,8 +187,8 @@ static bool over_budget(const struct sb_course *course, uint64_t round)
         return false;
     }
     double elapsed = (double)(sb_now_ns() - course->runner.started_ns);
-    double rest =
-        round_expect_ns(course->plan) * (double)(1 + settings->latency_rounds);
+    double rest = round_expect_ns(course->plan) *
+                  (double)(1 + SB_TIMED_COST * settings->latency_rounds);
     return elapsed + rest > (double)settings->budget_ns;
 }
 

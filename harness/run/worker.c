@@ -56,6 +56,7 @@ _Noreturn static void give_up(struct task *task, int rc, const char *doing)
     struct sb_slot *slot = task->slot;
     struct sb_control *control = task->host->control;
     const char *why = task->worker.error.text;
+    slot->incorrect = rc == -EBADMSG;
     snprintf(slot->error, sizeof slot->error, "%s: %.480s", doing,
              why[0] ? why : strerror(-rc));
     atomic_store_explicit(&slot->status, rc, memory_order_release);
@@ -187,9 +188,7 @@ static int phase_usage(struct task *task)
 
 static int phase_verify(struct task *task)
 {
-    int rc = task->host->workload->verify(&task->worker);
-    task->slot->incorrect = rc == -EBADMSG;
-    return rc;
+    return task->host->workload->verify(&task->worker);
 }
 
 static int phase_check(struct task *task)
@@ -200,7 +199,6 @@ static int phase_check(struct task *task)
     }
     struct sb_error *error = &task->worker.error;
     int rc = subject->check(task->host->heap, error->text, sizeof error->text);
-    task->slot->incorrect = rc == -EBADMSG;
     if (rc == 0) {
         error->text[0] = '\0';
     }
