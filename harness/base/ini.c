@@ -83,6 +83,12 @@ static bool is_key(const char *key)
     return *key != '\0';
 }
 
+// Room for one more item; NULL leaves the array as it is.
+static void *grow(void *array, uint32_t count, size_t item_bytes)
+{
+    return realloc(array, ((size_t)count + 1) * item_bytes);
+}
+
 static int add_section(struct sb_ini *ini, char *line, uint32_t number,
                        struct sb_error *error)
 {
@@ -102,15 +108,14 @@ static int add_section(struct sb_ini *ini, char *line, uint32_t number,
                            ini->path, number, name, ini->sections[i].line);
         }
     }
-    size_t count = ini->sections_count + 1;
     struct sb_ini_section *grown =
-        realloc(ini->sections, count * sizeof(*ini->sections));
+        grow(ini->sections, ini->sections_count, sizeof(*grown));
     if (grown == NULL) {
         return sb_fail(error, -ENOMEM, "%s:%u: no memory", ini->path, number);
     }
-    grown[count - 1] = (struct sb_ini_section){.name = name, .line = number};
+    grown[ini->sections_count++] =
+        (struct sb_ini_section){.name = name, .line = number};
     ini->sections = grown;
-    ini->sections_count++;
     return 0;
 }
 
@@ -139,15 +144,13 @@ static int add_entry(struct sb_ini *ini, char *line, uint32_t number,
                            ini->path, number, key, section->entries[i].line);
         }
     }
-    size_t count = section->entries_count + 1;
     struct sb_ini_entry *grown =
-        realloc(section->entries, count * sizeof(*section->entries));
+        grow(section->entries, section->entries_count, sizeof(*grown));
     if (grown == NULL) {
         return sb_fail(error, -ENOMEM, "%s:%u: no memory", ini->path, number);
     }
-    grown[count - 1] = (struct sb_ini_entry){key, value, number};
+    grown[section->entries_count++] = (struct sb_ini_entry){key, value, number};
     section->entries = grown;
-    section->entries_count++;
     return 0;
 }
 

@@ -161,8 +161,11 @@ static void sweeps_expand(void **state)
             fail_msg("'%s': %s", good[i].value, error.text);
         }
         char joined[256] = "";
+        size_t used = 0;
         for (uint32_t j = 0; j < count; j++) {
-            strcat(strcat(joined, j == 0 ? "" : " "), items[j]);
+            used += (size_t)snprintf(joined + used, sizeof(joined) - used, "%s%s",
+                                     j == 0 ? "" : " ", items[j]);
+            assert_true(used < sizeof(joined));
         }
         // 0.1 + 0.1 + 0.1 is not 0.3 to the last digit, and is not made to be.
         if (strcmp(good[i].items, "0.1 0.2 0.3") == 0) {

@@ -95,25 +95,27 @@ static void lines_are_appended(void **state)
     unlink("a.ndjson");
 }
 
+// A file size limit cuts writes short as a full disk does. RLIM_INFINITY lifts it.
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    signal(SIGXFSZ, bytes == RLIM_INFINITY ? SIG_DFL : SIG_IGN);
+}
+
 static void half_a_line_is_taken_back(void **state)
 {
     (void)state;
-    // A file size limit cuts a write short as a full disk does.
-    struct rlimit old, small;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
-    sigaction(SIGXFSZ, &ignore, &before);
     int fd = open("a.ndjson", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     json_t *value = json_string("0123456789"); // 13 bytes a line
     struct sb_error error = {""};
     assert_int_equal(sb_json_append(fd, "a.ndjson", value, &error), 0);
-    small = old;
-    small.rlim_cur = 20;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    limit_files(20);
     int rc = sb_json_append(fd, "a.ndjson", value, &error);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-    sigaction(SIGXFSZ, &before, NULL);
+    limit_files(RLIM_INFINITY);
     assert_int_equal(rc, -EFBIG);
     assert_non_null(strstr(error.text, "a.ndjson: "));
     struct stat now;
@@ -129,16 +131,9 @@ static void a_failed_write_leaves_the_old_file(void **state)
     (void)state;
     struct sb_error error = {""};
     assert_int_equal(sb_file_write("a", "old", 3, &error), 0);
-    struct rlimit old, small;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
-    sigaction(SIGXFSZ, &ignore, &before);
-    small = old;
-    small.rlim_cur = 2;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    limit_files(2);
     int rc = sb_file_write("a", "newer", 5, &error);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-    sigaction(SIGXFSZ, &before, NULL);
+    limit_files(RLIM_INFINITY);
     assert_int_equal(rc, -EFBIG);
     assert_int_equal(entries(), 1);
     char text[8] = "";

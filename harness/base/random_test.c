@@ -107,14 +107,14 @@ static void derived_seeds_do_not_meet(void **state)
 {
     (void)state;
     // Neighbouring seeds and indexes, the very ones in use, among each other.
-    enum { SEEDS = 40, PARTS = 40 };
-    static uint64_t all[SEEDS * PARTS];
+    enum { SEEDS = 40, PARTS = 40, ALL = SEEDS * PARTS };
+    static uint64_t all[ALL];
     for (uint64_t s = 0; s < SEEDS; s++) {
         for (uint64_t p = 0; p < PARTS; p++) {
             all[s * PARTS + p] = sb_random_derive(s, p);
         }
     }
-    for (size_t i = 0; i < SEEDS * PARTS; i++) {
+    for (size_t i = 0; i < ALL; i++) {
         for (size_t j = 0; j < i; j++) {
             assert_true(all[i] != all[j]);
         }

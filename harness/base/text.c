@@ -2,6 +2,7 @@
 // Figures and names as people read them: see text.h.
 #include "harness/base/text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
@@ -66,7 +67,7 @@ static uint32_t least_of(uint32_t a, uint32_t b)
 
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    return (char)tolower((unsigned char)c);
 }
 
 uint32_t sb_edit_distance(const char *a, const char *b)

@@ -143,9 +143,9 @@ static void a_full_list_takes_no_more(void **state)
 }
 
 // Writes `text` into a file of its own and leaves the name in `path`.
-static void make_file(char *path, const char *text)
+static void make_file(char path[32], const char *text)
 {
-    strcpy(path, "environment_test.XXXXXX");
+    snprintf(path, 32, "environment_test.XXXXXX");
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));

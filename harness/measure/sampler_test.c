@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { PAGE = 4096 };
+static const off_t page = 4096;
 
 static void footprint_is_what_was_touched(void **state)
 {
@@ -20,15 +20,15 @@ static void footprint_is_what_was_touched(void **state)
     int fd = memfd_create("sampler_test", MFD_CLOEXEC);
     assert_true(fd >= 0);
     struct sb_sampler sampler = {.fd = fd};
-    assert_int_equal(ftruncate(fd, 64 * PAGE), 0);
+    assert_int_equal(ftruncate(fd, 64 * page), 0);
     assert_int_equal(sb_sampler_read(&sampler), 0);
     assert_int_equal(sampler.now_bytes, 0);
     // Two pages far apart: a page each, unless huge pages are forced on memfds.
     assert_int_equal(pwrite(fd, "x", 1, 0), 1);
-    assert_int_equal(pwrite(fd, "x", 1, 40 * PAGE), 1);
+    assert_int_equal(pwrite(fd, "x", 1, 40 * page), 1);
     assert_int_equal(sb_sampler_read(&sampler), 0);
-    assert_true(sampler.now_bytes >= 2 * PAGE);
-    assert_int_equal(sampler.now_bytes % PAGE, 0);
+    assert_true(sampler.now_bytes >= 2 * (uint64_t)page);
+    assert_int_equal(sampler.now_bytes % (uint64_t)page, 0);
     uint64_t peak = sampler.now_bytes;
     assert_int_equal(ftruncate(fd, 0), 0);
     assert_int_equal(sb_sampler_read(&sampler), 0);
