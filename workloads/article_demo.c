@@ -267,6 +267,7 @@ static int consume_one(struct sb_worker *worker, sb_ref node, const struct node 
     if (found->producer >= worker->index || found->bytes == 0 ||
         found->sequence < tally_of(worker, (uint32_t)found->producer)->next ||
         found->sequence >= worker->steps) {
+        (void)worker->subject->free(worker->ctx, node); // not the block: which is it?
         return sb_fail(&worker->error, -EBADMSG,
                        "a node names block %llu of producer %llu, %llu bytes: that "
                        "cannot come next",

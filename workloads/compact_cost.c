@@ -248,14 +248,11 @@ static int read_beside(struct sb_worker *worker, uint64_t cycle)
             if (survivor->block.bits == 0) {
                 continue;
             }
-            const volatile uint64_t *bytes =
-                sb_reach(worker, survivor->block, SB_LOCK_PIN);
-            if (__builtin_expect(bytes == NULL, 0)) {
-                return -EBADMSG;
+            uint64_t found;
+            int rc = sb_block_look(worker, survivor->block, &found);
+            if (__builtin_expect(rc != 0, 0)) {
+                return rc;
             }
-            uint64_t found = *bytes;
-            sb_leave(worker, survivor->block);
-            sb_recorder_end(&worker->recorder, SB_OP_ACCESS);
             if (__builtin_expect(found != survivor->first_word, 0)) {
                 return sb_fail(&worker->error, -EBADMSG,
                                "survivor %u reads 0x%llx during compaction, expected "

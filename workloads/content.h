@@ -43,14 +43,28 @@ int sb_block_check(struct sb_worker *worker, sb_ref block, uint64_t bytes,
                    uint64_t base, const char *what, uint64_t which);
 
 // Writes one word at the start of the block, which has at least 8 bytes: the touch of a
-// measured step. Ends SB_OP_ACCESS.
+// measured step. Ends SB_OP_ACCESS. A plain store, made atomic because blocks of a
+// subject that keeps no contents share their bytes.
 static inline int sb_block_touch(struct sb_worker *worker, sb_ref block, uint64_t word)
 {
-    volatile uint64_t *bytes = sb_reach(worker, block, SB_LOCK_PIN);
+    uint64_t *bytes = sb_reach(worker, block, SB_LOCK_PIN);
     if (__builtin_expect(bytes == NULL, 0)) {
         return -EBADMSG;
     }
-    *bytes = word;
+    __atomic_store_n(bytes, word, __ATOMIC_RELAXED);
+    sb_leave(worker, block);
+    sb_recorder_end(&worker->recorder, SB_OP_ACCESS);
+    return 0;
+}
+
+// Reads what sb_block_touch wrote, or the first word of a pattern; likewise.
+static inline int sb_block_look(struct sb_worker *worker, sb_ref block, uint64_t *word)
+{
+    const uint64_t *bytes = sb_reach(worker, block, SB_LOCK_PIN);
+    if (__builtin_expect(bytes == NULL, 0)) {
+        return -EBADMSG;
+    }
+    *word = __atomic_load_n(bytes, __ATOMIC_RELAXED);
     sb_leave(worker, block);
     sb_recorder_end(&worker->recorder, SB_OP_ACCESS);
     return 0;

@@ -14,7 +14,8 @@
 // Takes the real subject's place; knows how many blocks are live.
 extern struct sb_subject spy_subject;
 
-// Forgets all plans and turns to this subject.
+// Forgets all plans, frees what a spoiled trial left, and turns to this subject
+// (malloc, since what is left outlives its heap).
 void spy_on(const struct sb_subject *real);
 
 // The nth time that worker `who` reaches a block (from 1), a byte of it is flipped
@@ -23,7 +24,7 @@ void spy_spoil_reach(uint32_t who, uint64_t nth, uint64_t offset);
 // The nth block that worker `maker` allocates has a byte flipped when worker `reacher`
 // reaches it first.
 void spy_spoil_block(uint32_t maker, uint64_t nth, uint32_t reacher, uint64_t offset);
-// The nth free of all does nothing (the block is freed at the next spy_on).
+// The nth free of all does nothing.
 void spy_leak_free(uint64_t nth);
 // Allocs first + 1 .. first + count of all are refused with -ENOMEM.
 void spy_refuse_allocs(uint64_t first, uint64_t count);

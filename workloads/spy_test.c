@@ -19,8 +19,11 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 // All below: guarded by the mutex.
 static struct sb_ctx *ctxs[BED_WORKERS_MOST];
 static uint64_t reaches[BED_WORKERS_MOST], made[BED_WORKERS_MOST];
-static uint64_t allocs, frees, live;
-static sb_ref newest, doomed, leaked;
+static uint64_t allocs, frees;
+enum { LIVE_MOST = 1 << 14 };
+static sb_ref live[LIVE_MOST]; // in order of birth, but for holes filled by the last
+static uint32_t live_count;
+static sb_ref newest, doomed;
 static struct {
     bool reach, block;
     uint32_t who, reacher;
@@ -58,7 +61,7 @@ static int spy_alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
     if (rc == 0) {
         uint32_t who = index_of(ctx);
         newest = *block;
-        live++;
+        live[live_count++ % LIVE_MOST] = *block;
         if (++made[who] == plan.nth && plan.block && who == plan.who) {
             doomed = *block;
         }
@@ -71,11 +74,15 @@ static int spy_free(struct sb_ctx *ctx, sb_ref block)
 {
     pthread_mutex_lock(&mutex);
     int rc = 0;
-    if (++frees == plan.leak) {
-        leaked = block;
-    } else {
+    if (++frees != plan.leak) {
         rc = real->free(ctx, block);
-        live -= rc == 0;
+        uint32_t i = live_count;
+        while (rc == 0 && i > 0 && live[i - 1].bits != block.bits) {
+            i--;
+        }
+        if (i > 0) {
+            live[i - 1] = live[--live_count];
+        }
     }
     pthread_mutex_unlock(&mutex);
     return rc;
@@ -119,15 +126,15 @@ static int spy_usage(struct sb_heap *heap, struct sb_usage *usage)
 {
     int rc = real->usage(heap, usage);
     if (rc == 0) {
-        usage->live_blocks = live;
+        usage->live_blocks = live_count;
     }
     return rc;
 }
 
 void spy_on(const struct sb_subject *subject)
 {
-    if (leaked.bits != 0 && real != NULL) {
-        (void)real->free(ctxs[0], leaked); // malloc's ctx is not looked at
+    while (live_count > 0) {
+        (void)real->free(ctxs[0], live[--live_count]); // malloc looks at no ctx
     }
     real = subject;
     spy_subject = *subject;
@@ -143,8 +150,8 @@ void spy_on(const struct sb_subject *subject)
         ctxs[i] = NULL;
         reaches[i] = made[i] = 0;
     }
-    allocs = frees = live = 0;
-    newest.bits = doomed.bits = leaked.bits = 0;
+    allocs = frees = 0;
+    newest.bits = doomed.bits = 0;
 }
 
 void spy_spoil_reach(uint32_t who, uint64_t nth, uint64_t offset)
