@@ -48,8 +48,8 @@ void sb_covariates_read(struct sb_covariates *covariates);
 void sb_covariates_since(const struct sb_covariates *before,
                          struct sb_covariates *after);
 
-// The calling thread's own, read by the worker itself (getrusage, schedstat). Cost: 5
-// us.
+// The calling thread's own, read by the worker itself (getrusage, schedstat).
+// Cost: about 5 us.
 struct sb_self_covariates {
     uint64_t run_delay_ns; // runnable, but not running; or SB_COVARIATE_UNKNOWN
     uint64_t voluntary_switches, involuntary_switches;
