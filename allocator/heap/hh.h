@@ -139,7 +139,8 @@ int hh_fd_get(const struct hh_heap *heap);
  * handle is left; -ENOSPC the disk or tmpfs is full. Safety: lock-free while this door
  * has a block of the class. Cost: 3 ns then.
  */
-HH_MUST_USE int hh_alloc(struct hh_heap *heap, size_t bytes, hh_handle *out);
+HH_MUST_USE static inline int hh_alloc(struct hh_heap *heap, size_t bytes,
+                                       hh_handle *out);
 
 /*
  * Gives a block back; from here on its handle is refused everywhere.
@@ -149,7 +150,7 @@ HH_MUST_USE int hh_alloc(struct hh_heap *heap, size_t bytes, hh_handle *out);
  *   stays whole, the contents are undefined.
  * Safety: lock-free; any door may free any block. Cost: 3 ns with room in the magazine.
  */
-HH_MUST_USE int hh_free(struct hh_heap *heap, hh_handle block);
+HH_MUST_USE static inline int hh_free(struct hh_heap *heap, hh_handle block);
 
 /* The size that was asked for. Errors: -ESTALE. Safety: lock-free. */
 HH_MUST_USE int hh_bytes(struct hh_heap *heap, hh_handle block, size_t *out);
@@ -162,9 +163,10 @@ HH_MUST_USE int hh_usable(struct hh_heap *heap, hh_handle block, size_t *out);
 #define HH_PIN       1u /* the block stays in its place; excludes nobody */
 #define HH_EXCLUSIVE 2u /* a pin, and no other door locks it exclusively */
 
-#define HH_NOWAIT  INT64_C(0) /* a deadline that has passed: try once */
-#define HH_FOREVER INT64_MAX  /* no deadline; a dead owner is still noticed */
-#define HH_LOCKS   512u       /* distinct locks one door may hold */
+#define HH_NOWAIT     INT64_C(0) /* a deadline that has passed: try once */
+#define HH_FOREVER    INT64_MAX  /* no deadline; a dead owner is still noticed */
+#define HH_LOCKS      512u       /* distinct pins one door may hold */
+#define HH_EXCLUSIVES 64u        /* exclusive locks */
 
 /* The deadline `timeout_ns` from now. */
 int64_t hh_deadline(int64_t timeout_ns);
@@ -180,14 +182,14 @@ int64_t hh_deadline(int64_t timeout_ns);
  * door's thread unlocks it. Lock-free but for the wait named. Cost: 1 ns a pin, 5 ns an
  * exclusive lock.
  */
-HH_MUST_USE int hh_lock(struct hh_heap *heap, hh_handle block, unsigned mode,
-                        int64_t deadline, void **out);
+HH_MUST_USE static inline int hh_lock(struct hh_heap *heap, hh_handle block,
+                                      unsigned mode, int64_t deadline, void **out);
 
 /*
  * Undoes this door's latest lock of that block that is not undone yet (pins before an
  * exclusive lock).  Errors: -EPERM this door has not locked it; -ESTALE foreign handle.
  */
-HH_MUST_USE int hh_unlock(struct hh_heap *heap, hh_handle block);
+HH_MUST_USE static inline int hh_unlock(struct hh_heap *heap, hh_handle block);
 
 /* --- roots: where a newcomer finds the data ----------------------------------------
  */
@@ -328,6 +330,8 @@ const char *hh_strerror(int error);
 /* What exactly was wrong in this thread's latest failed call; "" when there is nothing
  * to add to hh_strerror. */
 const char *hh_why(void);
+
+#include "allocator/heap/fast.h"
 
 #ifdef __cplusplus
 }

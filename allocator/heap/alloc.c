@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+/*
+ * alloc.c - alloc beyond the fast path: refills, large blocks, a heap that is full.
+ *
+ * Built on: mags.c, spans.c, pages.c, mover.c. Concurrency: the door's thread.
+ * Why this way: a refill attaches some blocks at a time, at most 16 KiB of them, so
+ * that a rarely used class does not hoard and the slow call stays short.
+ */
+#include "allocator/heap/internal.h"
+
+#include <errno.h>
+
+/* Lowers count past what cannot be handed out; true: a block is on top. */
+static bool tidy_top(struct hh_heap *heap, struct hh_mag *mag, uint32_t class_)
+{
+    uint32_t count = HH_PEEK(&mag->count);
+    for (count = count < HH_MAG_ITEMS ? count : HH_MAG_ITEMS; count > 0; count--) {
+        uint32_t index = HH_PEEK(&mag->item[count - 1]);
+        if (index >= heap->limit)
+            hh_refresh(heap);
+        if (index < heap->limit) {
+            struct hh_entry *entry = &heap->table[index];
+            enum hh_state state = hh_w_state(HH_LOAD(&entry->w));
+            if (state == HH_CACHED &&
+                (HH_PEEK(&entry->m) >> HH_M_CLASS_SHIFT & 255) == class_) {
+                HH_STORE(&mag->count, count);
+                return true;
+            }
+            if (state == HH_BARE || state == HH_FREE)
+                hh_bare_push(heap, index);
+        }
+        HH_STORE(&mag->count, count - 1);
+    }
+    return false;
+}
+
+/* Attaches blocks to indexes: into the magazine in use, which is empty. */
+static int attach_some(struct hh_heap *heap, uint32_t class_)
+{
+    struct hh_mag *mag = heap->mag[class_];
+    if (!mag) {
+        mag = hh_mag_empty(heap);
+        if (!mag)
+            return hh_fail(-ENOMEM, "no magazine is left");
+        HH_STORE(&mag->owner, hh_mag_word(HH_MAG_LANE, class_, heap->owner));
+        heap->mag[class_] = mag;
+    }
+    uint32_t want = (16u << 10) / heap->map->classes[class_].bytes;
+    want = want < 1 ? 1 : want;
+    want = want < heap->full[class_] ? want : heap->full[class_];
+    uint32_t count = 0, index;
+    int error = 0;
+    while (count < want && !(error = hh_bare_peek(heap, &index))) {
+        error = hh_slot_attach(heap, class_, index);
+        if (error && error != -EAGAIN)
+            break;
+        if (!error) {
+            HH_PUT(&mag->item[count], index);
+            HH_STORE(&mag->count, ++count);
+        }
+        hh_bare_drop(heap);
+    }
+    return count ? 0 : error;
+}
+
+/* Puts a block on top of the class's magazine in use. */
+static int refill(struct hh_heap *heap, uint32_t class_)
+{
+    struct hh_mag *mag = heap->mag[class_], *prev = heap->prev[class_];
+    if (mag && tidy_top(heap, mag, class_))
+        return 0;
+    if (prev && tidy_top(heap, prev, class_)) {
+        heap->mag[class_] = prev;
+        heap->prev[class_] = mag;
+        return 0;
+    }
+    while ((mag = hh_mag_take(heap, class_))) {
+        struct hh_mag *old = heap->mag[class_];
+        heap->mag[class_] = mag;
+        if (old)
+            hh_mag_return(heap, old);
+        if (tidy_top(heap, mag, class_))
+            return 0;
+    }
+    return attach_some(heap, class_);
+}
+
+/* The fast path's own steps, without its way out to here. */
+static bool pop(struct hh_heap *heap, uint32_t class_, size_t bytes, hh_handle *out)
+{
+    struct hh_mag *mag = heap->mag[class_];
+    uint32_t last = HH_PEEK(&mag->count) - 1;
+    if (last >= HH_MAG_ITEMS)
+        return false;
+    uint32_t index = HH_PEEK(&mag->item[last]);
+    struct hh_entry *entry = &heap->table[index];
+    uint64_t w = HH_LOAD(&entry->w);
+    if (hh_w_state(w) != HH_CACHED ||
+        (HH_PEEK(&entry->m) >> HH_M_CLASS_SHIFT & 255) != class_ ||
+        !HH_CAS(&entry->w, &w, w ^ hh_w(0, HH_CACHED ^ HH_LIVE, 0)))
+        return false;
+    HH_PUT(&entry->m,
+           (uint64_t)class_ << HH_M_CLASS_SHIFT | (hh_class_bytes(class_) - bytes));
+    HH_STORE(&mag->count, last);
+    heap->allocs++;
+    out->word = heap->key | hh_w_gen(w) << 32 | index;
+    return true;
+}
+
+/* What can be done about a full heap, the cheap first. False: nothing is left. */
+static bool reclaim(struct hh_heap *heap, uint32_t turn)
+{
+    struct hh_moved moved;
+    switch (turn) {
+    case 0:
+        (void)hh_recover_all(heap->map);
+        hh_caches_drop(heap);
+        return true;
+    case 1:
+        return !hh_move(heap, 0, 100000000, true, &moved);
+    default:
+        return false;
+    }
+}
+
+static int alloc_large(struct hh_heap *heap, size_t bytes, hh_handle *out)
+{
+    struct hh_map *map = heap->map;
+    uint32_t pages = (uint32_t)((bytes + HH_PAGE - 1) / HH_PAGE), index, page;
+    int error = hh_bare_peek(heap, &index);
+    if (!error)
+        error = hh_pages_claim(heap, pages, UINT64_MAX, &page);
+    if (error)
+        return error;
+    struct hh_intent *intent = &heap->lane->intent;
+    struct hh_entry *entry = hh_entry_at(map, index);
+    uint64_t place = hh_place_of(map, page), w = HH_LOAD(&entry->w);
+    HH_PUT(&intent->place, place);
+    HH_STORE(&intent->index, index);
+    hh_pages_commit(heap, page, pages, hh_d(HH_PAGE_CLAIMED, 1, heap->owner));
+    uint64_t slack = (uint64_t)pages * HH_PAGE - bytes;
+    bool done =
+        (hh_w_state(w) == HH_FREE || hh_w_state(w) == HH_BARE) &&
+        hh_cas_both(entry, w, HH_PEEK(&entry->m), hh_w(hh_w_gen(w), HH_LIVE, place),
+                    (uint64_t)HH_CLASS_LARGE << HH_M_CLASS_SHIFT | slack);
+    hh_bare_drop(heap);
+    if (!done) {
+        hh_pages_release(heap, page, pages);
+        return -EAGAIN;
+    }
+    HH_STORE(&hh_page_at(map, page)->d, hh_d(HH_PAGE_RUN, 0, index));
+    HH_STORE(&intent->op, (uint32_t)HH_OP_NONE);
+    (void)HH_ADD(&map->head->slot_bytes, (uint64_t)pages * HH_PAGE);
+    heap->allocs++;
+    out->word = heap->key | hh_w_gen(w) << 32 | index;
+    return 0;
+}
+
+int hh_alloc_slow(struct hh_heap *heap, size_t bytes, hh_handle *out)
+{
+    hh_why_clear();
+    if (!heap || !bytes || !hh_revive(heap))
+        return -EINVAL;
+    if (bytes > heap->map->shape.bytes)
+        return hh_fail(-ENOMEM, "%zu bytes are more than the heap has", bytes);
+    bool large = bytes > HH_SMALL_MAX;
+    uint32_t class_ = large ? 0 : hh_class_of(bytes), turn = 0;
+    if (++heap->ticks % 16 == 0) {
+        hh_counters_flush(heap);
+        hh_move_step(heap);
+    }
+    for (uint32_t tries = 0; tries < 64; tries++) {
+        int error = large ? alloc_large(heap, bytes, out) : refill(heap, class_);
+        if (!error && (large || pop(heap, class_, bytes, out)))
+            return 0;
+        if (!error || error == -EAGAIN)
+            continue;
+        if (error != -ENOMEM || !reclaim(heap, turn++))
+            return error == -ENOMEM && !*hh_why()
+                       ? hh_fail(error, "no room for %zu bytes", bytes)
+                       : error;
+    }
+    return hh_fail(-ENOMEM, "others were faster every time");
+}

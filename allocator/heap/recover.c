@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+/*
+ * recover.c - what a dead process leaves behind, put in order by whoever meets it.
+ *
+ * Built on: os.c (liveness), spans.c, pages.c, mags.c.
+ * Concurrency: runs under the dead client's byte lock, which a dead recoverer loses
+ * too; every step may be repeated. Others go on all the while. Why this way: half-done
+ * operations are finished or undone by the one rule that the entry's word is right: a
+ * slot or run that it names is the block's, any other claim of the dead is free. Claims
+ * carry the lane and its epoch, so nobody else's is touched.
+ */
+#include "allocator/heap/internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+bool hh_owner_dead(struct hh_map *map, uint32_t owner)
+{
+    uint32_t lane = owner >> 16;
+    if (lane >= map->shape.lanes || lane >= HH_LOAD(&map->head->lanes_used))
+        return true;
+    struct hh_lane *record = hh_lane_at(map, lane);
+    uint64_t state = HH_LOAD(&record->state);
+    if (!(state & 1) || (HH_LOAD(&record->epoch) & 0xffff) != (owner & 0xffff))
+        return true;
+    uint32_t client = (uint32_t)(state >> 32) & 0xffff;
+    return client >= map->shape.clients || !hh_os_alive(map, client);
+}
+
+/* A slot the dead was taking or giving: see hh_slot_settle and hh_slot_strip. */
+static void recover_slot(struct hh_map *map, uint32_t owner, uint32_t index,
+                         uint64_t place, uint64_t map_at)
+{
+    if (index >= hh_limit(map) || map_at % 4 || map_at < map->at.map_at[0] ||
+        map_at >= map->at.area_at)
+        return;
+    hh_slot_settle(map, owner, map_at, index, place);
+    uint32_t left = index + 1;
+    if (HH_LOAD(hh_slot_at(map, map_at)) == left && !hh_names(map, index, place))
+        (void)HH_CAS(hh_slot_at(map, map_at), &left, 0u);
+}
+
+/* A run the dead was taking, giving, or moving a large block from or to. */
+static void recover_run(struct hh_map *map, uint32_t owner, uint32_t index,
+                        uint32_t page, uint32_t pages)
+{
+    if (page >= hh_pages_known(map) || !pages || pages > hh_pages_known(map) - page)
+        return;
+    uint64_t *word = &hh_page_at(map, page)->d;
+    uint64_t d = HH_LOAD(word);
+    bool named = index < hh_limit(map) && hh_names(map, index, hh_place_of(map, page));
+    if (d == hh_d(HH_PAGE_CLAIMED, hh_d_class(d), owner) && named) {
+        for (uint32_t i = 1; i < pages; i++)
+            HH_STORE(&hh_page_at(map, page + i)->d, hh_d(HH_PAGE_BODY, 0, page));
+        HH_STORE(word, hh_d(HH_PAGE_RUN, 0, index));
+        return;
+    }
+    if (index < hh_limit(map) && !named && d == hh_d(HH_PAGE_RUN, 0, index))
+        (void)HH_CAS(word, &d, hh_d(HH_PAGE_CLAIMED, 0, owner));
+    hh_pages_resolve(map, owner, page, pages);
+}
+
+static void recover_intent(struct hh_map *map, uint32_t owner, struct hh_lane *lane)
+{
+    struct hh_intent intent = lane->intent;
+    switch (HH_LOAD(&lane->intent.op)) {
+    case HH_OP_SLOT:
+        recover_slot(map, owner, intent.index, intent.place, intent.map_at);
+        break;
+    case HH_OP_SHIFT:
+        if (intent.index < hh_limit(map)) {
+            uint64_t w = HH_LOAD(&hh_entry_at(map, intent.index)->w);
+            if (hh_w_state(w) == HH_MOVING && hh_w_place(w) == intent.place)
+                (void)HH_CAS(&hh_entry_at(map, intent.index)->w, &w,
+                             w ^ hh_w(0, HH_MOVING ^ HH_LIVE, 0));
+        }
+        recover_run(map, owner, intent.index, intent.to_page, intent.pages);
+        recover_run(map, owner, intent.index, intent.page, intent.pages);
+        break;
+    case HH_OP_RUN:
+        recover_run(map, owner, intent.index, intent.page, intent.pages);
+        break;
+    default:
+        break;
+    }
+    HH_STORE(&lane->intent.op, (uint32_t)HH_OP_NONE);
+}
+
+/* The batch of a dead mover: back to where the blocks are. */
+static void recover_notes(struct hh_map *map, uint32_t owner, struct hh_lane *lane)
+{
+    uint32_t notes = HH_LOAD(&lane->notes);
+    for (uint32_t i = 0; i < notes && i < HH_BATCH; i++) {
+        struct hh_note note = lane->note[i];
+        if (note.index >= hh_limit(map))
+            continue;
+        uint64_t *word = &hh_entry_at(map, note.index)->w, w = HH_LOAD(word);
+        if (hh_w_state(w) == HH_MOVING && hh_w_place(w) == note.from)
+            (void)HH_CAS(word, &w, w ^ hh_w(0, HH_MOVING ^ HH_LIVE, 0));
+        if (note.to)
+            recover_slot(map, owner, note.index, note.to, note.map_to);
+        recover_slot(map, owner, note.index, note.from, note.map_from);
+    }
+    HH_STORE(&lane->notes, 0u);
+}
+
+/* Its exclusive locks: free, with a note that the last owner died. */
+static void recover_locks(struct hh_map *map, uint32_t owner, struct hh_lane *lane)
+{
+    for (uint32_t i = 0; i < HH_EXCL; i++) {
+        uint64_t handle = HH_LOAD(&lane->excl[i]);
+        uint32_t index = (uint32_t)handle;
+        if (!handle || index >= hh_limit(map))
+            continue;
+        struct hh_entry *entry = hh_entry_at(map, index);
+        uint64_t m = HH_LOAD(&entry->m);
+        while (m >> HH_M_OWNER_SHIFT == owner) {
+            uint64_t freed = (m & ~(UINT64_MAX << HH_M_OWNER_SHIFT) & ~HH_M_WAITERS);
+            if (HH_CAS(&entry->m, &m, freed | HH_M_OWNERDEAD))
+                hh_os_wake((uint32_t *)(void *)&entry->m + 1);
+        }
+    }
+}
+
+/* Fresh indexes of a magazine whose owner died before it wrote them all down. */
+static bool all_fresh(struct hh_map *map, uint64_t nth)
+{
+    for (uint64_t i = 0; i < HH_MAG_ITEMS; i++) {
+        uint64_t index = nth * HH_MAG_ITEMS + i;
+        if (index >= hh_limit(map))
+            return i > 0;
+        if (HH_LOAD(&hh_entry_at(map, (uint32_t)index)->w))
+            return false;
+    }
+    return true;
+}
+
+static void recover_mag(struct hh_map *map, uint64_t number, uint32_t owner)
+{
+    struct hh_mag *mag = hh_mag_at(map, number);
+    uint64_t word = HH_LOAD(&mag->owner);
+    uint32_t class_ = (uint32_t)(word >> 48) & 255;
+    if (word != hh_mag_word(HH_MAG_LANE, class_, owner))
+        return;
+    uint32_t count = HH_LOAD(&mag->count);
+    count = count < HH_MAG_ITEMS ? count : HH_MAG_ITEMS;
+    if (!count && number >= map->at.empty_mags &&
+        all_fresh(map, number - map->at.empty_mags)) {
+        HH_STORE(&mag->owner, hh_mag_word(HH_MAG_VIRGIN, 0, 0));
+        return;
+    }
+    /* The item above count may be of a free that was cut short. */
+    if (count < HH_MAG_ITEMS && mag->item[count] < hh_limit(map)) {
+        enum hh_state state =
+            hh_w_state(HH_LOAD(&hh_entry_at(map, mag->item[count])->w));
+        count += state == HH_CACHED || state == HH_BARE;
+    }
+    HH_STORE(&mag->count, count);
+    HH_STORE(&mag->owner, hh_mag_word(HH_MAG_DEPOT, count ? class_ : 127u, 0));
+}
+
+static void each_mag(struct hh_map *map, uint32_t owner)
+{
+    uint64_t empty = HH_LOAD(&map->head->empty_mags);
+    uint64_t bare = HH_LOAD(&map->head->bare_mags);
+    uint64_t from[2] = {0, map->at.empty_mags};
+    uint64_t count[2] = {empty < map->at.empty_mags ? empty : map->at.empty_mags,
+                         bare < map->at.bare_mags ? bare : map->at.bare_mags};
+    for (int i = 0; i < 2; i++) {
+        for (uint64_t n = from[i]; n < from[i] + count[i]; n++) {
+            recover_mag(map, n, owner);
+            hh_mag_orphan(map, n);
+        }
+    }
+}
+
+/* As many pages as a head says; each is looked at before it is freed. */
+static uint32_t run_of(struct hh_map *map, uint64_t page)
+{
+    uint32_t pages = HH_PEEK(&hh_page_at(map, page)->pages);
+    return pages && pages <= hh_pages_known(map) - page ? pages : 1;
+}
+
+static void recover_pages(struct hh_map *map, uint32_t owner)
+{
+    uint64_t known = hh_pages_known(map);
+    for (uint64_t page = 0; page < known; page++) {
+        struct hh_pageword *word = hh_page_at(map, page);
+        uint64_t d = HH_LOAD(&word->d);
+        uint32_t class_ = hh_d_class(d);
+        if (hh_d_value(d) != owner)
+            continue;
+        if (hh_d_kind(d) == HH_PAGE_CLAIMED)
+            hh_pages_resolve(map, owner, (uint32_t)page, run_of(map, page));
+        if (hh_d_kind(d) == HH_PAGE_SPAN && class_ && class_ <= HH_CLASSES &&
+            HH_CAS(&word->d, &d, hh_d(HH_PAGE_SPAN, class_, 0)))
+            hh_span_offer(map, class_, (uint32_t)page);
+    }
+}
+
+/* Ends a lane: nothing is in its name afterwards. */
+void hh_lane_end(struct hh_map *map, uint32_t lane, uint64_t state)
+{
+    struct hh_lane *record = hh_lane_at(map, lane);
+    for (uint32_t i = 0; i < HH_CELLS; i++)
+        HH_STORE(&record->cell[i], UINT64_C(0));
+    for (uint32_t i = 0; i < HH_EXCL; i++)
+        HH_STORE(&record->excl[i], UINT64_C(0));
+    HH_STORE(&record->wants, UINT64_C(0));
+    (void)HH_ADD(&map->head->past_allocs, HH_PEEK(&record->allocs));
+    (void)HH_ADD(&map->head->past_frees, HH_PEEK(&record->frees));
+    HH_PUT(&record->allocs, UINT64_C(0));
+    HH_PUT(&record->frees, UINT64_C(0));
+    uint64_t epoch = HH_LOAD(&record->epoch) + 1;
+    HH_STORE(&record->epoch, epoch & 0xffff ? epoch : epoch + 1);
+    (void)HH_CAS(&record->state, &state, UINT64_C(0));
+}
+
+static void recover_lane(struct hh_map *map, uint32_t lane, uint64_t state)
+{
+    struct hh_lane *record = hh_lane_at(map, lane);
+    uint32_t owner = hh_owner(lane, HH_LOAD(&record->epoch));
+    recover_notes(map, owner, record);
+    recover_intent(map, owner, record);
+    recover_locks(map, owner, record);
+    recover_pages(map, owner);
+    each_mag(map, owner);
+    uint64_t role = owner;
+    (void)HH_CAS(&map->head->mover, &role, UINT64_C(0));
+    hh_lane_end(map, lane, state);
+}
+
+/* All lanes of a client whose byte lock the caller holds. */
+void hh_recover_owned(struct hh_map *map, uint32_t client)
+{
+    uint64_t lanes = HH_LOAD(&map->head->lanes_used);
+    for (uint32_t lane = 0; lane < lanes && lane < map->shape.lanes; lane++) {
+        uint64_t state = HH_LOAD(&hh_lane_at(map, lane)->state);
+        if (state & 1 && (state >> 32 & 0xffff) == client)
+            recover_lane(map, lane, state);
+    }
+    (void)HH_ADD(&map->head->recoveries, 1);
+}
+
+/* True if the client was dead and is in order now. */
+bool hh_recover_client(struct hh_map *map, uint32_t client)
+{
+    uint64_t state = HH_LOAD(&map->head->client[client]);
+    void *token;
+    if ((state & 255) == HH_CLIENT_FREE || hh_os_alive(map, client) ||
+        hh_os_token(map, client, &token))
+        return false;
+    state = HH_LOAD(&map->head->client[client]);
+    if ((state & 255) != HH_CLIENT_FREE) {
+        HH_STORE(&map->head->client[client], state >> 8 << 8 | HH_CLIENT_DEAD);
+        hh_recover_owned(map, client);
+        HH_STORE(&map->head->client[client], ((state >> 8) + 1) << 8 | HH_CLIENT_FREE);
+    }
+    (void)munmap(token, HH_PAGE);
+    return true;
+}
+
+/* Recovers every dead client; returns how many there were. */
+uint32_t hh_recover_all(struct hh_map *map)
+{
+    uint32_t recovered = 0;
+    for (uint32_t i = 0; i < map->shape.clients; i++)
+        recovered += hh_recover_client(map, i);
+    return recovered;
+}
