@@ -288,7 +288,8 @@ static int gather(struct hh_heap *heap, uint64_t from, uint64_t to, bool all)
         }
         page += head && pages ? pages : 1;
     }
-    qsort(mover->victims, mover->count, sizeof *mover->victims, by_class_and_use);
+    if (mover->count)
+        qsort(mover->victims, mover->count, sizeof *mover->victims, by_class_and_use);
     return 0;
 }
 
