@@ -24,12 +24,12 @@ struct options {
 
 static const struct sb_option option_rows[] = {
     {"least", "smallest block", SB_BYTES, offsetof(struct options, least_bytes), "16",
-     8, 64u << 20, NULL, SB_LOG},
+     8, 64u << 20, NULL, SB_FIXED},
     {"most", "largest block, log-uniform (below the smallest: all blocks are alike)",
      SB_BYTES, offsetof(struct options, most_bytes), "1024", 8, 64u << 20, NULL,
-     SB_LOG},
+     SB_FIXED},
     {"list", "most handles in the list; then producers wait", SB_COUNT,
-     offsetof(struct options, list), "1000", 1, 10e6, NULL, SB_LOG},
+     offsetof(struct options, list), "1000", 1, 10e6, NULL, SB_FIXED},
     {0},
 };
 

@@ -25,18 +25,18 @@ struct options {
 
 static const struct sb_option option_rows[] = {
     {"least", "smallest block", SB_BYTES, offsetof(struct options, least_bytes), "1024",
-     16, 16u << 20, NULL, SB_LOG},
+     16, 16u << 20, NULL, SB_FIXED},
     {"most", "largest block, log-uniform (below the smallest: all blocks are alike)",
      SB_BYTES, offsetof(struct options, most_bytes), "1024", 16, 16u << 20, NULL,
-     SB_LOG},
+     SB_FIXED},
     {"fill", "bytes allocated before the frees, over all workers", SB_BYTES,
-     offsetof(struct options, fill_bytes), "16M", 65536, 1u << 30, NULL, SB_LOG},
+     offsetof(struct options, fill_bytes), "16M", 65536, 1u << 30, NULL, SB_FIXED},
     {"live", "share of the blocks that survives the frees", SB_RATIO,
-     offsetof(struct options, live), "0.5", 0.01, 1, NULL, SB_LINEAR},
+     offsetof(struct options, live), "0.5", 0.01, 1, NULL, SB_FIXED},
     {"pinned", "share of the survivors that is pinned meanwhile", SB_RATIO,
-     offsetof(struct options, pinned), "0.01", 0, 1, NULL, SB_LINEAR},
+     offsetof(struct options, pinned), "0.01", 0, 1, NULL, SB_FIXED},
     {"budget", "bytes moved a call of compact (0: no bound)", SB_BYTES,
-     offsetof(struct options, budget_bytes), "0", 0, 1u << 30, NULL, SB_LOG},
+     offsetof(struct options, budget_bytes), "0", 0, 1u << 30, NULL, SB_FIXED},
     {0},
 };
 

@@ -30,13 +30,13 @@ static const char *const mutexes[] = {"robust", "plain", NULL};
 
 static const struct sb_option option_rows[] = {
     {"hold", "how long a lock is held (busy)", SB_NS, offsetof(struct options, hold_ns),
-     "0", 0, 10e6, NULL, SB_LINEAR},
+     "0", 0, 10e6, NULL, SB_FIXED},
     {"think", "time between unlock and the next lock (busy)", SB_NS,
-     offsetof(struct options, think_ns), "0", 0, 10e6, NULL, SB_LINEAR},
+     offsetof(struct options, think_ns), "0", 0, 10e6, NULL, SB_FIXED},
     {"hot", "blocks to choose from", SB_COUNT, offsetof(struct options, hot), "1", 1,
-     HOT_MOST, NULL, SB_LOG},
+     HOT_MOST, NULL, SB_FIXED},
     {"bytes", "size of a block", SB_BYTES, offsetof(struct options, bytes), "64", 8,
-     1 << 20, NULL, SB_LOG},
+     1 << 20, NULL, SB_FIXED},
     {"mode", "lock against others, or pin against moving alone", SB_CHOICE,
      offsetof(struct options, mode), "exclusive", 0, 0, modes, SB_FIXED},
     {"mutex", "kind of the process-shared mutex, where the subject has no lock",

@@ -17,11 +17,11 @@ struct options {
 
 static const struct sb_option option_rows[] = {
     {"live", "blocks alive at any moment, per worker", SB_COUNT,
-     offsetof(struct options, live), "10000", 1, 10e6, NULL, SB_LOG},
+     offsetof(struct options, live), "10000", 1, 10e6, NULL, SB_FIXED},
     {"least", "smallest block", SB_BYTES, offsetof(struct options, least_bytes), "16",
-     8, 64u << 20, NULL, SB_LOG},
+     8, 64u << 20, NULL, SB_FIXED},
     {"most", "largest block (below the smallest: all blocks are alike)", SB_BYTES,
-     offsetof(struct options, most_bytes), "8192", 8, 64u << 20, NULL, SB_LOG},
+     offsetof(struct options, most_bytes), "8192", 8, 64u << 20, NULL, SB_FIXED},
     {0},
 };
 

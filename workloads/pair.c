@@ -14,7 +14,7 @@ struct options {
 
 static const struct sb_option option_rows[] = {
     {"bytes", "size of the block", SB_BYTES, offsetof(struct options, bytes), "64", 8,
-     64u << 20, NULL, SB_LOG},
+     64u << 20, NULL, SB_FIXED},
     {0},
 };
 

@@ -20,13 +20,14 @@ struct options {
 
 static const struct sb_option option_rows[] = {
     {"least", "smallest block", SB_BYTES, offsetof(struct options, least_bytes), "64",
-     8, 64u << 20, NULL, SB_LOG},
+     8, 64u << 20, NULL, SB_FIXED},
     {"most", "largest block, log-uniform (below the smallest: all blocks are alike)",
-     SB_BYTES, offsetof(struct options, most_bytes), "64", 8, 64u << 20, NULL, SB_LOG},
+     SB_BYTES, offsetof(struct options, most_bytes), "64", 8, 64u << 20, NULL,
+     SB_FIXED},
     {"batch", "blocks sent at a time", SB_COUNT, offsetof(struct options, batch),
-     "4096", 1, 1 << 20, NULL, SB_LOG},
+     "4096", 1, 1 << 20, NULL, SB_FIXED},
     {"queue", "batches a queue holds before its producer waits", SB_COUNT,
-     offsetof(struct options, queue), "2", 1, 64, NULL, SB_LOG},
+     offsetof(struct options, queue), "2", 1, 64, NULL, SB_FIXED},
     {0},
 };
 
