@@ -207,7 +207,7 @@ void sb_gather_usage(struct sb_outcome *outcome, struct sb_control *control)
         add_known(&sum->compactions, mine->compactions);
         add_known(&sum->mover_ns, mine->mover_ns);
     }
-    if (outcome->arm->subject->capabilities & SB_CAP_PRIVATE) {
+    if (outcome->arm->medium == 0) { // no segment to ask for its blocks
         outcome->footprint_bytes =
             sum->footprint_bytes == SB_UNKNOWN ? 0 : sum->footprint_bytes;
         outcome->peak_footprint_bytes = outcome->footprint_bytes;

@@ -78,10 +78,7 @@ int sb_segment_prepare(struct sb_segment *segment, enum sb_medium medium,
                        struct sb_error *error)
 {
     struct sb_segment made = {.medium = medium, .bytes = bytes, .fd = -1};
-    static uint64_t started;
-    if (!started) {
-        started = start_time((long)getpid());
-    }
+    uint64_t started = start_time((long)getpid()); // not kept: a fork would inherit it
     snprintf(made.name, sizeof made.name, "%s%ld-%llu-%llu", prefix, (long)getpid(),
              (unsigned long long)started, (unsigned long long)number);
     if (medium == SB_MEMFD) {

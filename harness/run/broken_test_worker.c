@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+// The worker executable of the tests: knows the broken workloads and subjects besides.
+//
+// Built on: worker.h, broken_test_parts.h.
+#include "harness/run/broken_test_parts.h"
+#include "harness/run/worker.h"
+
+int main(int argc, char **argv)
+{
+    static const struct sb_worker_extra extra = {broken_subjects, broken_workloads};
+    return sb_worker_main(argc, argv, &extra);
+}
