@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A whole run: calibration, rounds, what is handed out in which order, and budgets.
 //
-// Built on: run.h, rounds.h, broken_test_parts.h.
+// Built on: run.h, rounds.h, broken.h.
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <cmocka.h>
 
-#include "harness/run/broken_test_parts.h"
+#include "harness/run/broken.h"
 #include "harness/run/rounds.h"
 
 enum { OUTCOMES_MAX = 400 };

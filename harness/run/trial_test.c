@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One trial with real worker processes: what goes well, and each way to go wrong.
 //
-// Built on: trial.h, broken_test_parts.h. Concurrency: cases run one after the other.
+// Built on: trial.h, broken.h. Concurrency: cases run one after the other.
 #include <errno.h>
 #include <dirent.h>
 #include <setjmp.h>
@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "harness/run/broken_test_parts.h"
+#include "harness/run/broken.h"
 #include "harness/run/run.h"
 #include "harness/run/trial.h"
 
@@ -183,55 +183,56 @@ struct mishap {
     const char *says[3];
 };
 
+static const struct mishap mishaps[] = {
+    {&broken_crash,
+     "as=processes",
+     2,
+     SB_FAILED,
+     false,
+     {"worker 1 was killed by SIGSEGV in step", "of 5000"}},
+    {&broken_crash,
+     "as=threads",
+     2,
+     SB_FAILED,
+     false,
+     {"the workers' process was killed by SIGSEGV", "worker 1 in step"}},
+    {&broken_exit,
+     "as=processes",
+     3,
+     SB_FAILED,
+     false,
+     {"worker 2 ended with exit status 7 in step"}},
+    {&broken_refuse,
+     "as=processes",
+     2,
+     SB_FAILED,
+     false,
+     {"worker 1: begin: no room for the roots"}},
+    {&broken_refuse,
+     "as=threads",
+     2,
+     SB_FAILED,
+     false,
+     {"worker 1: begin: no room for the roots"}},
+    {&broken_wrong,
+     "as=processes",
+     2,
+     SB_FAILED,
+     true,
+     {"worker 1: verify: block 3 holds another's bytes"}},
+    {&broken_hang,
+     "as=processes",
+     2,
+     SB_HUNG,
+     false,
+     {"no progress", "worker 0 in step 5000 of 5000", "worker 1 in step "}},
+    {&broken_hang, "as=threads", 2, SB_HUNG, false, {"no progress"}},
+    {&broken_wait, "as=processes", 2, SB_HUNG, false, {"worker 1 in step "}},
+};
+
 static void test_mishaps(void **state)
 {
     (void)state;
-    static const struct mishap mishaps[] = {
-        {&broken_crash,
-         "as=processes",
-         2,
-         SB_FAILED,
-         false,
-         {"worker 1 was killed by SIGSEGV in step", "of 5000"}},
-        {&broken_crash,
-         "as=threads",
-         2,
-         SB_FAILED,
-         false,
-         {"the workers' process was killed by SIGSEGV", "worker 1 in step"}},
-        {&broken_exit,
-         "as=processes",
-         3,
-         SB_FAILED,
-         false,
-         {"worker 2 ended with exit status 7 in step"}},
-        {&broken_refuse,
-         "as=processes",
-         2,
-         SB_FAILED,
-         false,
-         {"worker 1: begin: no room for the roots"}},
-        {&broken_refuse,
-         "as=threads",
-         2,
-         SB_FAILED,
-         false,
-         {"worker 1: begin: no room for the roots"}},
-        {&broken_wrong,
-         "as=processes",
-         2,
-         SB_FAILED,
-         true,
-         {"worker 1: verify: block 3 holds another's bytes"}},
-        {&broken_hang,
-         "as=processes",
-         2,
-         SB_HUNG,
-         false,
-         {"no progress", "worker 0 in step 5000 of 5000", "worker 1 in step "}},
-        {&broken_hang, "as=threads", 2, SB_HUNG, false, {"no progress"}},
-        {&broken_wait, "as=processes", 2, SB_HUNG, false, {"worker 1 in step "}},
-    };
     for (size_t i = 0; i < sizeof mishaps / sizeof *mishaps; i++) {
         const struct mishap *mishap = &mishaps[i];
         if (SB_TEST_SANITIZED && mishap->workload == &broken_crash) {

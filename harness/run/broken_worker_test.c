@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The worker executable of the tests: knows the broken workloads and subjects besides.
 //
-// Built on: worker.h, broken_test_parts.h.
-#include "harness/run/broken_test_parts.h"
+// Built on: worker.h, broken.h.
+#include "harness/run/broken.h"
 #include "harness/run/worker.h"
 
 int main(int argc, char **argv)

@@ -2,8 +2,8 @@
 // Workloads and subjects that misbehave on purpose, known to the test worker alone.
 //
 // Built on: workloads/workload.h. Concurrency: constant tables.
-#ifndef SB_RUN_BROKEN_TEST_PARTS_H
-#define SB_RUN_BROKEN_TEST_PARTS_H
+#ifndef SB_RUN_BROKEN_H
+#define SB_RUN_BROKEN_H
 
 #include "workloads/workload.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Workloads and subjects that misbehave on purpose.
 //
-// Built on: broken_test_parts.h.
-#include "harness/run/broken_test_parts.h"
+// Built on: broken.h.
+#include "harness/run/broken.h"
 
 #include <fcntl.h>
 #include <signal.h>
