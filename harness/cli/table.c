@@ -11,7 +11,7 @@
 
 #include "harness/base/text.h"
 
-enum { LABEL = 16, CELL_TEXT = 48 };
+enum { LABEL = 16, CELL_TEXT = 48, WIDTH = 100 };
 
 // What a line cannot hold, numbered in the order of first mention; each text once.
 struct notes {
@@ -53,16 +53,17 @@ static unsigned add_note(struct notes *notes, const char *format, ...)
 }
 
 // Prints a label in its column, with the marks of its notes, or on a line of its own
-// where both are too long.
+// where both are too long for figures to follow in their columns.
 static void print_label(FILE *file, const char *label, const unsigned *marks,
-                        unsigned marks_count)
+                        unsigned marks_count, bool figures)
 {
     char text[128];
     int used = snprintf(text, sizeof text, "%s", label);
     for (unsigned i = 0; i < marks_count; i++) {
         used += snprintf(text + used, sizeof text - (size_t)used, "(%u)", marks[i]);
     }
-    fprintf(file, used <= LABEL ? "  %-*s" : "  %-*s\n  %*s", LABEL, text, LABEL, "");
+    bool fits = used <= LABEL || !figures;
+    fprintf(file, fits ? "  %-*s" : "  %-*s\n  %*s", LABEL, text, LABEL, "");
 }
 
 static const char *ns_text(double value, char *text)
@@ -251,28 +252,43 @@ static void print_heading(FILE *file, const struct sb_tally *tally, uint32_t ind
             : threads          ? "s"
                                : "es",
             sb_format_count((double)cell->steps, steps, sizeof steps),
-            crowded ? " (more workers than CPUs: waiting for a CPU is within)" : "");
+            crowded ? " (workers > CPUs: waiting for a CPU is within)" : "");
     fprintf(file, "  %-*s %8s %5s %5s %-7s %7s %7s %7s %7s %5s %5s %8s\n", LABEL,
             "subject", "step", "iqr", "ratio", "op", "p50", "p99", "p99.9", "max",
             "f/l", "wait", "moved");
+}
+
+// The first subject with figures that keeps contents: a ratio to one that does nothing
+// tells nobody what to choose. Where there is none, the first with figures.
+static const struct sb_tally_entry *base_of(const struct sb_tally *tally, uint32_t cell)
+{
+    const struct sb_plan *plan = tally->plan;
+    const struct sb_tally_entry *floor = NULL;
+    for (uint32_t arm = 0; arm < plan->arms_count; arm++) {
+        const struct sb_tally_entry *entry = sb_tally_at(tally, cell, arm);
+        if (entry->trials_count == 0) {
+            continue;
+        }
+        if ((plan->arms[arm].subject->capabilities & SB_CAP_FORGETS) == 0) {
+            return entry;
+        }
+        floor = floor != NULL ? floor : entry;
+    }
+    return floor;
 }
 
 static void print_cell(FILE *file, const struct sb_tally *tally, uint32_t index,
                        struct notes *notes)
 {
     const struct sb_plan *plan = tally->plan;
-    const struct sb_tally_entry *base = NULL;
-    for (uint32_t arm = 0; arm < plan->arms_count && base == NULL; arm++) {
-        if (sb_tally_at(tally, index, arm)->trials_count > 0) {
-            base = sb_tally_at(tally, index, arm);
-        }
-    }
+    const struct sb_tally_entry *base = base_of(tally, index);
     print_heading(file, tally, index);
     for (uint32_t arm = 0; arm < plan->arms_count; arm++) {
         const struct sb_tally_entry *entry = sb_tally_at(tally, index, arm);
         unsigned marks[4];
         unsigned marks_count = note_entry(notes, tally, index, arm, marks);
-        print_label(file, plan->arms[arm].label, marks, marks_count);
+        print_label(file, plan->arms[arm].label, marks, marks_count,
+                    has_figures(entry));
         if (has_figures(entry)) {
             print_figures(file, entry, base);
         } else {
@@ -295,11 +311,17 @@ static void print_legend(FILE *file, const struct sb_tally *tally)
             most = fmax(most, stamp);
         }
     }
-    fprintf(file,
-            "step   a worker's time for one step, median over the rounds; "
-            "iqr: between quartiles, of it\n"
-            "ratio  of the step to that of the first subject with figures, paired by "
-            "round, median\n");
+    fprintf(
+        file,
+        "step   a worker's time for one step, median over the rounds; "
+        "iqr: between quartiles, of it\n"
+        "ratio  of the step to that of the first subject that keeps contents, paired "
+        "by round, median\n");
+    if (plan->settings.verify) {
+        fprintf(file,
+                "verify filling and comparing contents is within the step (not of "
+                "subjects that keep none)\n");
+    }
     if (most > 0) {
         fprintf(file,
                 "p50..  latency; each includes a time stamp's own %.1f to %.1f ns; -: "
@@ -310,6 +332,26 @@ static void print_legend(FILE *file, const struct sb_tally *tally)
                   "subject's locks; -: not known\n");
 }
 
+// Wraps between words; a word that is longer than a line stays whole.
+static void print_note(FILE *file, unsigned number, const char *text)
+{
+    char mark[16];
+    size_t indent = (size_t)snprintf(mark, sizeof mark, "(%u) ", number);
+    size_t column = indent;
+    fputs(mark, file);
+    while (*text != '\0') {
+        size_t word = strcspn(text, " ");
+        if (column + word > WIDTH && column > indent) {
+            fprintf(file, "\n%*s", (int)indent, "");
+            column = indent;
+        }
+        fprintf(file, "%.*s ", (int)word, text);
+        column += word + 1;
+        text += word + (text[word] == ' ');
+    }
+    fputc('\n', file);
+}
+
 int sb_table_print(FILE *file, const struct sb_tally *tally)
 {
     struct notes notes = {0};
@@ -318,7 +360,7 @@ int sb_table_print(FILE *file, const struct sb_tally *tally)
     }
     print_legend(file, tally);
     for (unsigned i = 0; i < notes.count; i++) {
-        fprintf(file, "(%u) %s\n", i + 1, notes.texts[i]);
+        print_note(file, i + 1, notes.texts[i]);
         free(notes.texts[i]);
     }
     free(notes.texts);

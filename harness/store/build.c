@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sb_git.h" // SB_GIT, written by git.cmake before each build
+#include <sb_git.h> // SB_GIT, written by git.cmake before each build
 
 static const char program[] = "/proc/self/exe", worker[] = "shmbench-worker";
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+cmake_minimum_required(VERSION 3.25)
 # Writes OUT with what git calls the tree at SOURCE, only when that changed.
 execute_process(COMMAND git -C "${SOURCE}" describe --always --dirty --abbrev=12
                 OUTPUT_VARIABLE name OUTPUT_STRIP_TRAILING_WHITESPACE

@@ -57,7 +57,9 @@ void sb_merged_free(struct sb_merged *merged)
 
 int sb_merged_quantile(const struct sb_merged *merged, double quantile, uint64_t *value)
 {
-    uint64_t rank = (uint64_t)ceil(quantile * (double)merged->count), seen = 0;
+    // As in sb_hist_quantile: rounding errors must not reach the next record.
+    double exact = quantile * (double)merged->count;
+    uint64_t rank = (uint64_t)ceil(exact - exact * 1e-12), seen = 0;
     if (merged->count < rank + BEYOND_LEAST) {
         return -ENODATA;
     }

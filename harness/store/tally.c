@@ -78,8 +78,9 @@ static int add_throughput(struct sb_tally_entry *entry,
         return -ENOMEM;
     }
     const struct sb_usage *usage = &outcome->usage;
-    bool filled =
-        outcome->requested_bytes > 0 && outcome->footprint_bytes != SB_UNKNOWN;
+    bool filled = outcome->requested_bytes != SB_UNKNOWN &&
+                  outcome->requested_bytes >= SB_TALLY_LIVE_LEAST &&
+                  outcome->footprint_bytes != SB_UNKNOWN;
     entry->trials = trials;
     trials[entry->trials_count++] = (struct sb_tally_trial){
         .round = outcome->round,

@@ -11,6 +11,9 @@
 #include "harness/run/outcome.h"
 #include "harness/store/merged.h"
 
+// Below this a footprint per live byte says nothing but how large a page is.
+enum { SB_TALLY_LIVE_LEAST = 64 << 10 };
+
 // A kept trial without stamps. What a subject cannot tell is NAN.
 struct sb_tally_trial {
     int32_t round;
