@@ -11,6 +11,25 @@
 
 #include "allocator/subjects/subjects.h"
 
+#ifdef SB_SANITIZED
+// A sanitizer's malloc ends the program at a request that no machine could serve,
+// unless told to answer as malloc does. And jemalloc takes all its locks at a fork,
+// more than the thread sanitizer's deadlock detector can hold (it ends the program at
+// the 65th). Weak: a program may have options of its own.
+__attribute__((weak)) const char *__asan_default_options(void);
+__attribute__((weak)) const char *__tsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1:detect_deadlocks=0";
+}
+#endif
+
 static int explain(const struct sb_library *library, char *text, size_t bytes)
 {
     const char *why = dlerror();
