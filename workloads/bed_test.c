@@ -106,8 +106,8 @@ static void *work(void *argument)
         keep(bed, worker, rc, "step");
     }
     add_up(bed, worker->recorder.record);
-    if (pthread_barrier_wait(&bed->barrier) == PTHREAD_BARRIER_SERIAL_THREAD &&
-        setup->spoil != NULL) {
+    pthread_barrier_wait(&bed->barrier);
+    if (seat->index == 0 && setup->spoil != NULL) {
         setup->spoil(bed->workers, setup->workers);
     }
     pthread_barrier_wait(&bed->barrier);

@@ -28,10 +28,10 @@ static int report(const unsigned char *found, uint64_t expected, uint64_t offset
     while (i < 7 && found[i] == wanted[i]) {
         i++;
     }
-    return sb_fail(error, -EBADMSG,
-                   "byte at offset %llu of %llu is 0x%02x, expected 0x%02x",
-                   (unsigned long long)(offset + i), (unsigned long long)bytes,
-                   found[i], wanted[i]);
+    offset += i;
+    return sb_fail(
+        error, -EBADMSG, "byte at offset %llu of %llu is 0x%02x, expected 0x%02x",
+        (unsigned long long)offset, (unsigned long long)bytes, found[i], wanted[i]);
 }
 
 int sb_content_check(const void *block, uint64_t bytes, uint64_t base,

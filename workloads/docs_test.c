@@ -123,6 +123,7 @@ static void assert_parses(const struct sb_workload *workload,
     if (row == NULL) {
         fail_msg("line %u: %s has no option %s", entry->line, workload->name,
                  entry->key);
+        return;
     }
     assert_int_equal(sb_sweep_expand(row->type, entry->value, &items, &count, &error),
                      0);

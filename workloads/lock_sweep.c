@@ -187,10 +187,10 @@ static int verify(struct sb_worker *worker)
                            (unsigned long long)found);
         }
     }
-    if (worker->index == 0 && all != worker->steps * worker->workers) {
+    uint64_t wanted = worker->steps * worker->workers;
+    if (worker->index == 0 && all != wanted) {
         return sb_fail(&worker->error, -EBADMSG, "%llu locks of %llu were taken",
-                       (unsigned long long)all,
-                       (unsigned long long)(worker->steps * worker->workers));
+                       (unsigned long long)all, (unsigned long long)wanted);
     }
     return 0;
 }

@@ -16,7 +16,7 @@ extern struct sb_subject spy_subject;
 
 // Forgets all plans, frees what a spoiled trial left, and turns to this subject
 // (malloc, since what is left outlives its heap).
-void spy_on(const struct sb_subject *real);
+void spy_on(const struct sb_subject *subject);
 
 // The nth time that worker `who` reaches a block (from 1), a byte of it is flipped
 // before.

@@ -281,7 +281,7 @@ static void lost_update_is_found(void **state)
 static void lose_one_in_prodcon(struct sb_worker *workers, uint32_t count)
 {
     uint64_t *tally =
-        (uint64_t *)((unsigned char *)workers[0].shared + (count - 1) * 64);
+        (uint64_t *)((unsigned char *)workers[0].shared + (size_t)(count - 1) * 64);
     tally[0]--;
 }
 
