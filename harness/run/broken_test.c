@@ -212,6 +212,18 @@ static int alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
     return 0;
 }
 
+static int alloc_slow(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
+{
+    sb_spin_ns(20000);
+    return alloc(ctx, bytes, block);
+}
+
+static int alloc_stuck(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
+{
+    sb_sleep_ns(100000000);
+    return alloc(ctx, bytes, block);
+}
+
 static int release(struct sb_ctx *ctx, sb_ref block)
 {
     (void)ctx, (void)block;
@@ -232,19 +244,24 @@ static int usage(struct sb_heap *heap, struct sb_usage *figures)
     return 0;
 }
 
-#define SUBJECT(label, caps, places, create_call, destroy_call)                        \
+#define SUBJECT(label, caps, places, create_call, destroy_call, alloc_call)            \
     {                                                                                  \
         .abi = SB_SUBJECT_ABI, .size = sizeof(struct sb_subject), .name = label,       \
         .summary = "for tests", .origin = "none", .capabilities = caps,                \
         .media = places, .probe = probe, .create = create_call, .attach = attach,      \
-        .detach = detach, .destroy = destroy_call, .alloc = alloc, .free = release,    \
-        .address = address, .usage = usage,                                            \
+        .detach = detach, .destroy = destroy_call, .alloc = alloc_call,                \
+        .free = release, .address = address, .usage = usage,                           \
     }
 const struct sb_subject broken_lossy =
-    SUBJECT("lossy", SB_CAP_PRIVATE, 0, create, destroy);
+    SUBJECT("lossy", SB_CAP_PRIVATE, 0, create, destroy, alloc);
 const struct sb_subject broken_shm =
-    SUBJECT("shm", SB_CAP_PRIVATE, SB_SHM, create_shm, destroy_shm);
+    SUBJECT("shm", SB_CAP_PRIVATE, SB_SHM, create_shm, destroy_shm, alloc);
 const struct sb_subject broken_tight =
-    SUBJECT("tight", SB_CAP_PRIVATE, 0, create_tight, destroy);
-const struct sb_subject *const broken_subjects[] = {&broken_lossy, &broken_shm,
-                                                    &broken_tight, NULL};
+    SUBJECT("tight", SB_CAP_PRIVATE, 0, create_tight, destroy, alloc);
+const struct sb_subject broken_slow =
+    SUBJECT("slow", SB_CAP_PRIVATE, 0, create, destroy, alloc_slow);
+const struct sb_subject broken_stuck =
+    SUBJECT("stuck", SB_CAP_PRIVATE, 0, create, destroy, alloc_stuck);
+const struct sb_subject *const broken_subjects[] = {
+    &broken_lossy, &broken_shm, &broken_tight, &broken_slow, &broken_stuck, NULL,
+};

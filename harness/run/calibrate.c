@@ -34,20 +34,31 @@ static uint64_t trial_limit_ns(const struct sb_plan *plan)
     return by_trial > too_slow_ns ? by_trial : too_slow_ns;
 }
 
+// Nor a pilot: one that takes long is tried again with less. Work that the job fixed is
+// done whatever it takes.
+static uint64_t pilot_limit_ns(const struct sb_plan *plan, const struct sb_cell *cell,
+                               uint64_t steps)
+{
+    uint64_t limit_ns = trial_limit_ns(plan);
+    if (cell->steps_fixed) {
+        return 0;
+    }
+    return steps > 1 ? limit_ns / 4 : limit_ns;
+}
+
 static int pilot(struct sb_course *course, struct sb_cell *cell, uint32_t arm,
-                 uint64_t steps, struct sb_outcome *outcome)
+                 uint64_t steps, struct sb_outcome *outcome, bool *over)
 {
     struct sb_trial_spec spec = {
         .cell = cell,
         .arm = arm,
         .seed = sb_random_derive(course->plan->settings.seed, 0),
         .steps = steps,
-        .limit_ns = trial_limit_ns(course->plan),
+        .limit_ns = pilot_limit_ns(course->plan, cell, steps),
     };
     course->progress.cell = cell;
     course->progress.arm = &course->plan->arms[arm];
-    bool over;
-    int rc = sb_trial_run(&course->runner, &spec, outcome, &over, course->error);
+    int rc = sb_trial_run(&course->runner, &spec, outcome, over, course->error);
     if (rc != 0) {
         return rc;
     }
@@ -60,8 +71,8 @@ static int pilot(struct sb_course *course, struct sb_cell *cell, uint32_t arm,
         pairing->step_ns = pairing->pilot_ns / (double)steps;
         pairing->expected_ns = (double)outcome->total_ns;
     } else {
-        pairing->na = over;
-        pairing->failed = !over;
+        pairing->na = outcome->status == SB_NA;
+        pairing->failed = !pairing->na;
         snprintf(pairing->reason, sizeof pairing->reason, "%.199s", outcome->detail);
     }
     return sb_course_hand_out(course, outcome);
@@ -77,13 +88,14 @@ static int pilot_arm(struct sb_course *course, struct sb_cell *cell, uint32_t ar
     struct sb_outcome outcome;
     uint64_t now = *steps;
     for (uint32_t tries = 0; tries < PILOTS_MOST; tries++) {
-        int rc = pilot(course, cell, arm, now, &outcome);
+        bool over;
+        int rc = pilot(course, cell, arm, now, &outcome, &over);
         if (rc != 0 || pairing->failed) {
             return rc;
         }
         if (pairing->na) {
             // Too much at once for this arm; little enough may still do.
-            if (now <= 1) {
+            if (!over || now <= 1) {
                 return 0;
             }
             pairing->na = false;
@@ -161,9 +173,10 @@ static int refine(struct sb_course *course, struct sb_cell *cell, double *median
             continue;
         }
         struct sb_outcome outcome;
-        int rc = pilot(course, cell, arm, cell->steps, &outcome);
+        bool over;
+        int rc = pilot(course, cell, arm, cell->steps, &outcome, &over);
         double off = pairing->step_ns / *median_ns;
-        if (rc == 0 && !pairing->failed && (off > 1.2 || off < 0.8)) {
+        if (rc == 0 && outcome.status == SB_OK && (off > 1.2 || off < 0.8)) {
             double fitting = (double)cell->steps / off;
             cell->steps = fitting < 1 ? 1 : (uint64_t)fitting;
             *median_ns = pairing->step_ns;

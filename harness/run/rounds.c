@@ -125,7 +125,8 @@ static int run_one(struct sb_course *course, struct sb_cell *cell, uint32_t arm,
                  sb_status_names[outcome.status]);
     }
     if (outcome.status != SB_OK) {
-        pairing->failed = true;
+        pairing->na = outcome.status == SB_NA;
+        pairing->failed = !pairing->na;
         snprintf(pairing->reason, sizeof pairing->reason, "%.199s", outcome.detail);
     }
     course->progress.done++;

@@ -191,6 +191,41 @@ static void test_failed_pilot_is_skipped_later(void **state)
     sb_plan_free(plan);
 }
 
+// An arm far slower than the others does a recorded share of the work; one that even so
+// takes too long is n/a, with its pilot's figure.
+static void test_slow_arms(void **state)
+{
+    (void)state;
+    static struct log log;
+    memset(&log, 0, sizeof log);
+    struct sb_plan *plan = plan_of("null,malloc,null,null,malloc", "pair", brief, 3);
+    const struct sb_subject *slow[] = {&broken_slow, &broken_stuck};
+    for (uint32_t i = 0; i < 2; i++) {
+        struct sb_arm *arm = &plan->arms[2 + i];
+        arm->subject = slow[i];
+        arm->medium = 0;
+        snprintf(arm->source, sizeof arm->source, "%s", slow[i]->name);
+    }
+    struct sb_error error;
+    assert_int_equal(run(plan, &log, &error), 0);
+    const struct sb_pairing *pairings = plan->cells[0].pairings;
+    assert_true(pairings[0].work_scale >= 1 && pairings[1].work_scale >= 1);
+    assert_true(!pairings[2].na && pairings[2].work_scale < 1);
+    assert_true(pairings[3].na);
+    assert_non_null(strstr(pairings[3].reason, "too slow"));
+    uint64_t scaled = (uint64_t)((double)plan->cells[0].steps * pairings[2].work_scale);
+    for (uint32_t i = log.calibrated_at; i < log.count; i++) {
+        const struct note *note = &log.notes[i];
+        if (note->arm == 2) {
+            assert_int_equal(note->status, SB_OK);
+            assert_int_equal(note->steps, scaled);
+        } else if (note->arm == 3) {
+            assert_int_equal(note->status, SB_NA);
+        }
+    }
+    sb_plan_free(plan);
+}
+
 static void test_steps_of_the_job_are_kept(void **state)
 {
     (void)state;
@@ -253,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_stop_between_trials),
         cmocka_unit_test(test_hook_ends_the_run),
         cmocka_unit_test(test_failed_pilot_is_skipped_later),
+        cmocka_unit_test(test_slow_arms),
         cmocka_unit_test(test_steps_of_the_job_are_kept),
         cmocka_unit_test(test_budget),
     };

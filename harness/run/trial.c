@@ -260,8 +260,11 @@ static void cause_of_death(struct trial *trial, char *text, size_t bytes)
         }
         if (WIFSIGNALED(process->status)) {
             const char *name = sigabbrev_np(WTERMSIG(process->status));
-            snprintf(text, bytes, "%s was killed by SIG%s %s", who, name ? name : "?",
-                     where);
+            snprintf(text, bytes, "%s was killed by SIG%s %.360s%s", who, name ? name : "?",
+                     where,
+                     WTERMSIG(process->status) == SIGBUS
+                         ? " (is the segment's medium full?)"
+                         : "");
         } else {
             snprintf(text, bytes, "%s ended with exit status %d %s", who,
                      WEXITSTATUS(process->status), where);
@@ -307,7 +310,7 @@ static int set_up(struct trial *trial, struct sb_error *error)
     int rc = sb_segment_prepare(&trial->segment, trial->arm->medium, segment_bytes,
                                 live_bytes, trial->runner->trials, error);
     if (rc == -ENOSPC) {
-        trial->outcome->status = SB_FAILED;
+        trial->outcome->status = SB_NA; // this machine has no room for it
         snprintf(trial->outcome->detail, sizeof trial->outcome->detail, "%s",
                  error->text);
         return 1;
