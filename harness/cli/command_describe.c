@@ -32,9 +32,6 @@ static error_t parse(int key, char *word, struct argp_state *state)
         }
         wish->name = word;
         return 0;
-    case ARGP_KEY_NO_ARGS:
-        return sb_line_refuse("describe: say which subject or workload (shmbench list "
-                              "names them)");
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -184,6 +181,10 @@ int sb_command_describe(int argc, char **argv)
     int code;
     if (!sb_line_parse(&argp, argc, argv, &wish, &code)) {
         return code;
+    }
+    if (wish.name == NULL) {
+        return sb_complain("describe: say which subject or workload (shmbench list "
+                           "names them)");
     }
     const struct sb_subject *subject;
     const struct sb_workload *workload;

@@ -148,8 +148,8 @@ static int explain_nothing(const struct session *session)
     if (others == 0) {
         return sb_complain("nothing was measured: %s", first);
     }
-    return sb_complain("nothing was measured: %s (and %" PRIu64 " more pairs)", first,
-                       others);
+    return sb_complain("nothing was measured: %s (and %" PRIu64 " more pair%s)", first,
+                       others, others == 1 ? "" : "s");
 }
 
 // Lets go of the store. Returns the exit code as far as it follows from that.
@@ -185,7 +185,7 @@ static int finish(struct session *session, int rc, const struct sb_error *why)
                        : why->text[0] != '\0' ? why->text
                                               : strerror(-rc);
     bool interrupted = rc == -EINTR || (rc != 0 && stop != 0);
-    bool nothing = tally->measured == 0 && tally->incorrect == 0;
+    bool nothing = tally->kept == 0 && tally->incorrect == 0;
     enum sb_state state = rc == 0       ? SB_COMPLETE
                           : interrupted ? SB_INTERRUPTED
                                         : SB_BROKEN;

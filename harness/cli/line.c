@@ -49,6 +49,12 @@ error_t sb_line_refuse(const char *format, ...)
     return EINVAL;
 }
 
+// Headings of groups have no name, but a text; the last row has neither.
+static bool is_row(const struct argp_option *row)
+{
+    return row->name != NULL || row->doc != NULL;
+}
+
 // The option that `word` (after its dashes, up to `length`) names or abbreviates;
 // *count is how many it could be.
 static const struct argp_option *find(const struct argp *argp, const char *word,
@@ -56,8 +62,8 @@ static const struct argp_option *find(const struct argp *argp, const char *word,
 {
     const struct argp_option *found = NULL;
     *count = 0;
-    for (const struct argp_option *row = argp->options; row->name != NULL; row++) {
-        if (strncmp(row->name, word, length) != 0) {
+    for (const struct argp_option *row = argp->options; is_row(row); row++) {
+        if (row->name == NULL || strncmp(row->name, word, length) != 0) {
             continue;
         }
         if (strlen(row->name) == length) {
@@ -92,8 +98,10 @@ static void explain(const struct argp *argp, const char *verb, const char *word)
     } else {
         const char *names[WORDS + 1] = {NULL};
         size_t used = 0;
-        for (row = argp->options; row->name != NULL && used < WORDS; row++) {
-            names[used++] = row->name;
+        for (row = argp->options; is_row(row) && used < WORDS; row++) {
+            if (row->name != NULL) {
+                names[used++] = row->name;
+            }
         }
         char name[64];
         snprintf(name, sizeof name, "%.*s", (int)length, word + 2);

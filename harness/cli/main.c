@@ -92,9 +92,10 @@ static void run_companion(char **argv)
         return;
     }
     snprintf(path, sizeof path, "%s/shmbench-%s", folder, argv[0]);
+    char *name = argv[0];
     argv[0] = path;
     execv(path, argv);
-    argv[0] = path + strlen(folder) + strlen("/shmbench-");
+    argv[0] = name;
     if (errno != ENOENT) {
         _exit(sb_complain("%s cannot be run: %s", path, strerror(errno)));
     }

@@ -32,7 +32,8 @@ static const struct argp_option options[] = {
     {"profile", KEY_PROFILE, "NAME", 0, "smoke, quick, ci, ...: a job file that ships",
      1},
     {"subject", KEY_SUBJECT, "A,B", 0,
-     "Allocators, or ./plugin.so, instead of the jobs' own; the first is the baseline",
+     "Allocators, or ./plugin.so, instead of the jobs' own; the first is the "
+     "baseline",
      1},
     {"workload", KEY_WORKLOAD, "X,Y", 0,
      "Workloads with their defaults; with a job, only these of its sections", 1},

@@ -3,9 +3,9 @@
 // store_sample FOLDER complete|killed.
 //
 // Built on: fixture.h, store.h. Concurrency: one thread.
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "harness/store/fixture.h"
 #include "harness/store/store.h"
@@ -69,7 +69,7 @@ int main(int argc, char **argv)
         rc = write_trials(&fixture, store, tally, &error);
     }
     if (rc == 0 && strcmp(argv[2], "killed") == 0) {
-        _exit(0); // as SIGKILL would: nothing is flushed, nothing is closed
+        raise(SIGKILL); // nothing is flushed, nothing is closed
     }
     if (rc == 0) {
         rc = sb_store_close(store, tally, SB_COMPLETE, NULL, &error);

@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -36,7 +37,8 @@ class Folder(unittest.TestCase):
 
     def write(self, how):
         folder = self.root / how
-        subprocess.run([os.environ["STORE_SAMPLE"], str(folder), how], check=True)
+        ended = subprocess.run([os.environ["STORE_SAMPLE"], str(folder), how])
+        self.assertEqual(ended.returncode, -signal.SIGKILL if how == "killed" else 0)
         return folder
 
     def check(self, folder):
