@@ -48,15 +48,16 @@ def text(model):
         out += rows(["subject", *tables.DETAIL_HEAD],
                     [[m.arm.label, *tables.detail(m, cell.operation)]
                      for m in cell.measured if m.status == "ok"])
-    missing = {}
+    reasons = tables.Reasons()
     for cell in model.cells:
         for measured in cell.measured:
             if measured.status not in ("ok", "none"):
-                key = f"{measured.status}: {measured.reason}"
-                missing.setdefault(key, {}).setdefault(measured.arm.label, cell.title)
-    if missing:
+                reasons.number(measured, cell)
+    if reasons.numbers:
         out += ["## Not measured", ""]
-        out += [f"- {safe(reason)} ({', '.join(where)})"
-                for reason, where in missing.items()]
+        for reason in reasons.numbers:
+            where = "; ".join(f"{arm}: {', '.join(dict.fromkeys(places))}"
+                              for arm, places in reasons.where[reason].items())
+            out.append(f"- {safe(reason)} ({safe(where)})")
         out.append("")
     return "\n".join(out)

@@ -74,7 +74,7 @@ class Measured:
     def footprint_ratio(self):
         """Footprint over live bytes; None where little or nothing is live."""
         found = [t["footprint_bytes"] / t["requested_bytes"] for t in self.trials
-                 if t.get("footprint_bytes") and
+                 if t.get("footprint_bytes") and not self.arm.floor and
                  (t.get("requested_bytes") or 0) >= LIVE_LEAST]
         return stats.median(found) if found else None
 

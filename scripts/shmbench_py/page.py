@@ -18,24 +18,22 @@ KINDS = {"shared": "shared by processes",
 FIGURES = (
     ("latency", "Latency by percentile",
      "Each line is one subject; further right is rarer. A line ends where fewer than "
-     "ten "
-     "operations lie beyond. Every value contains the time stamp itself: {stamp}."),
+     "ten operations lie beyond. Every value contains the time stamp itself: {stamp}."),
     ("throughput", "Throughput against workers",
      "All workers together, from trials without time stamps, median over rounds. To "
-     "the "
-     "right of the dotted line workers share cores: what is added there is the "
+     "the right of the dotted line workers share cores: what is added there is the "
      "scheduler's as much as the heap's."),
     ("lock", "Waiting for locks",
-     "From asking for a lock to having it, by subject and number of workers (w)."),
+     "From asking for a lock to having it, by subject and number of workers (w). "
+     "Where a subject has no block locks, the workload keeps a process-shared mutex "
+     "beside each block: then this shows that mutex."),
     ("compaction", "What compaction costs",
      "How fast blocks are moved while the mover runs, and how long one call holds up "
-     "its "
-     "caller."),
+     "its caller."),
     ("memory", "Footprint over time",
-     "Lines: memory that the segment really holds (its file's allocated blocks). Grey: "
-     "bytes that are live, as they were asked for. The trial with the middle duration "
-     "of "
-     "each subject."),
+     "Lines: memory that the segment really holds (its file's allocated blocks). "
+     "Grey: bytes that are live, as they were asked for. The trial with the middle "
+     "duration of each subject; workloads with next to nothing alive are left out."),
 )
 
 
@@ -129,10 +127,8 @@ class Page:
         if noisy:
             found.append(
                 f"{words.plural(len(noisy), 'cell')} of {len(self.model.cells)} "
-                "unresolved "
-                "(a copy of the baseline did not measure like the baseline), so "
-                "nothing "
-                f"is ranked there: {'; '.join(noisy)}")
+                "unresolved (a copy of the baseline did not measure like the baseline), so "
+                f"nothing is ranked there: {'; '.join(noisy)}")
         if not found:
             return '<p class="note">The machine gave no cause for warnings.</p>'
         items = "".join(f"<li>{esc(text)}</li>" for text in found)
@@ -148,7 +144,9 @@ class Page:
             best = line.fastest
             price = words.DASH
             if line.price:
+                between = words.interval(line.price)
                 price = (f"{words.ratio(line.price.value)}"
+                         f"{f' [{between}]' if between else ''}"
                          f"<small>over {esc(line.private.arm.label)}</small>")
             rows.append("<tr>" + "".join([
                 f'<th scope="row">{esc(cell.title)}'
@@ -156,7 +154,8 @@ class Page:
                 f'<td class="left">{self.name(best.arm)}'
                 f"<small>{words.time(best.cost.value)} a step</small></td>"
                 if best else f'<td class="left">{words.DASH}</td>',
-                element("td", esc(line.lead or words.DASH), class_="wrap"),
+                element("td", esc(line.lead or "no shared heap here did this"),
+                        class_="wrap"),
                 f'<td class="left">{self.name(line.tail.arm)}'
                 f"<small>{words.time(line.tail_ns)} {esc(cell.operation)}</small></td>"
                 if line.tail else f'<td class="left">{words.DASH}</td>',
@@ -171,9 +170,9 @@ class Page:
                 "price of sharing<small>cheapest shared / cheapest private</small>")
         return ('<h2 id="suits">Which shared heap suits you, and what it costs</h2>'
                 '<p class="note">A step is one turn of the workload (for pair: alloc, '
-                "touch, free). Brackets hold the exact 95 % interval of the ratio over "
-                "paired rounds; a ranking is only given where it lies beyond the noise."
-                "</p>" + table(head, rows, "Which heap suits"))
+                "touch, free). Brackets hold the exact 95 % interval of the ratio "
+                "over paired rounds; a ranking is only given where it lies beyond "
+                "the noise.</p>" + table(head, rows, "Which heap suits"))
 
     def matrix_cell(self, measured, cell):
         if measured.status != "ok" or not measured.cost:
@@ -210,8 +209,7 @@ class Page:
         return (f'<h2 id="matrix">Every subject on every workload</h2>'
                 f'<p class="note">Time for a step, and its ratio to '
                 f"{esc(self.model.baseline.label)}. Green and orange: cheaper and "
-                "dearer "
-                f"beyond the noise. Other numbers of workers: "
+                "dearer beyond the noise. Other numbers of workers: "
                 f'<a href="#details">all figures</a>.</p>'
                 + table(head, rows, "Time for a step") + self.abilities())
 
@@ -244,8 +242,9 @@ class Page:
 
     def figures(self):
         parts = []
-        legend = "".join(f"<li>{self.name(arm)}</li>" for arm in self.model.subjects
-                         if not arm.missing)
+        names = "".join(f"<li>{self.name(arm)}</li>" for arm in self.model.subjects
+                        if not arm.missing)
+        legend = f'<ul class="legend">{names}</ul>'
         for kind, title, text in FIGURES:
             panels = self.panels.get(kind)
             if not panels:
@@ -256,7 +255,8 @@ class Page:
             parts.append(
                 f'<h2 id="{kind}">{esc(title)}</h2>'
                 f'<p class="note">{esc(text.format(stamp=self.stamp()))}</p>'
-                f'<ul class="legend">{legend}</ul><div class="panels">{drawn}</div>')
+                f'{legend}<div class="panels">{drawn}</div>')
+            legend = ""  # once: the lines carry their names
         return "".join(parts)
 
     # Everything
@@ -270,8 +270,8 @@ class Page:
             parts.append(f"<details><summary>{esc(section)}</summary>"
                          f'<div class="inside">{"".join(blocks)}</div></details>')
         return ('<h2 id="details">All figures</h2><p class="note">Lock wait: mean for '
-                "each time one of the subject's own locks is taken. Moved: bytes that "
-                "compaction moved in a trial. Refused: allocations. A dash: not "
+                "each time one of the subject's own locks is taken. Moved: bytes "
+                "that compaction moved in a trial. Refused: allocations. A dash: not "
                 "measured, "
                 "or too few operations for that percentile.</p>" + "".join(parts))
 
@@ -321,32 +321,26 @@ class Page:
         scaled = sorted({m.arm.label for c in self.model.cells for m in c.measured
                          if m.work_scale < 1})
         notes = [
-            "A trial is a fresh segment, fresh worker processes with their own address "
-            "layout and a fixed amount of work with one seed for all subjects of a "
-            "round.",
-            "Subjects alternate within a round; a ratio is taken within the round, and "
-            "the "
-            "median over rounds is shown with its exact sign interval.",
+            "A trial is a fresh segment, fresh worker processes with their own "
+            "address layout and a fixed amount of work with one seed for all "
+            "subjects of a round.",
+            "Subjects alternate within a round; a ratio is taken within the round, "
+            "and the median over rounds is shown with its exact sign interval.",
             f"{words.plural(dropped, 'trial')} do not count (warm-up rounds, and "
-            "rounds "
-            "that the machine disturbed, judged by its own counters); all are in "
+            "rounds that the machine disturbed, judged by its own counters); all are in "
             "trials.ndjson.",
             f"Latency comes from trials with time stamps, which cost {self.stamp()} "
-            "each "
-            "and are contained in it; throughput from trials without. Histograms are "
+            "each and are contained in it; throughput from trials without. Histograms are "
             "added up, percentiles never averaged.",
             "Footprint is what the segment's file has allocated, not resident memory "
-            "of "
-            "processes. For private heaps it is what each process's heap holds.",
+            "of processes. For private heaps it is what each process's heap holds.",
             "Private heaps cannot exchange blocks between processes: they are "
-            "reference "
-            "lines, one heap for each worker.",
+            "reference lines, one heap for each worker.",
         ]
         if scaled:
             notes.append(f"{', '.join(scaled)} did a share of the work of the others "
-                         "where "
-                         "marked: the same sequence, cut short, since it is much "
-                         "slower.")
+                         "where marked: the same sequence, cut short, since it is "
+                         "much slower.")
         rows = "".join(f'<tr><th scope="row">{esc(k)}</th>'
                        f'<td class="left">{esc(v)}</td>'
                        "</tr>" for k, v in settings.items())
@@ -401,5 +395,5 @@ class Page:
             f'<style>{CSS.read_text(encoding="utf-8")}</style></head>\n<body>\n'
             + self.header() + "\n<main>\n" + "\n".join(part for part in body if part)
             + "\n</main>\n<footer>Drawn from manifest.json and trials.ndjson beside "
-            "this file; the same plots are in plots/ as PNG and SVG.</footer>\n"
-            "</body></html>\n")
+            "this file; the same plots are in plots/ as PNG and "
+            "SVG.</footer>\n</body></html>\n")

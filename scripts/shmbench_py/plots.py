@@ -19,7 +19,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 from matplotlib import ticker  # noqa: E402
 
-from shmbench_py import stats, words  # noqa: E402
+from shmbench_py import words  # noqa: E402
+from shmbench_py.model import LIVE_LEAST  # noqa: E402
 
 # As drawn in the files; the page replaces each by a variable that report.css sets.
 INK, MUTED, GRID, FILL = "#1a1d21", "#5c6370", "#d9dde3", "#e3e7ec"
@@ -367,9 +368,14 @@ def progress(series):
     return [100 * value / last for value in line]
 
 
+def shows_memory(cell):
+    """Is enough alive in a shared heap that its footprint says anything?"""
+    trials = [typical(m) for m in cell.measured if m.arm.shared]
+    return any(max(t["series"]["requested_bytes"]) >= LIVE_LEAST for t in trials if t)
+
+
 def memory_panel(model, styles, folder, cells):
-    cell = representative(cells, model.cores(),
-                          lambda c: any(typical(m) for m in c.measured if m.arm.shared))
+    cell = representative(cells, model.cores(), shows_memory)
     if cell is None:
         return None
     figure, axes = new_panel(f"{cell.title}: memory, {at(cell)}")

@@ -5,6 +5,7 @@ Built on: model, words. Why this way: the HTML page and the Markdown file take t
 rows. A verdict is only given where an interval carries it.
 """
 import dataclasses
+import re
 
 from shmbench_py import plots, stats, words
 
@@ -91,6 +92,13 @@ def shade(measured, cell):
     return "worse1" if ratio.value < 2 else "worse2" if ratio.value < 8 else "worse3"
 
 
+def impersonal(measured):
+    """The reason without the subject's name, so that those of all subjects add up."""
+    reason = measured.reason or "no reason recorded"
+    text = re.sub(rf"(?<!\w){re.escape(measured.arm.subject)}(?!\w)", "it", reason)
+    return text.removeprefix("it: ")
+
+
 class Reasons:
     """Numbers the reasons of what was not measured, in the order of first mention."""
 
@@ -99,8 +107,8 @@ class Reasons:
         self.where = {}
 
     def number(self, measured, cell):
-        text = f"{measured.status}: {measured.reason or 'no reason recorded'}"
-        key = text.replace("na: ", "n/a: ", 1) if text.startswith("na: ") else text
+        status = "n/a" if measured.status == "na" else measured.status
+        key = f"{status}: {impersonal(measured)}"
         self.numbers.setdefault(key, len(self.numbers) + 1)
         place = f"{cell.title}, {words.plural(cell.workers, 'worker')}"
         by_arm = self.where.setdefault(key, {})
