@@ -11,7 +11,7 @@
 
 #include "allocator/subjects/conformance.h"
 
-enum { MIB = 1 << 20, SEGMENT_BYTES = 32 * MIB };
+enum { MIB = 1 << 20, SEGMENT_BYTES = 8 * MIB };
 
 void case_sizes(const struct sb_subject *subject, const char *setting)
 {
