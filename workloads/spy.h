@@ -28,8 +28,8 @@ void spy_spoil_block(uint32_t maker, uint64_t nth, uint32_t reacher, uint64_t of
 void spy_leak_free(uint64_t nth);
 // Allocs first + 1 .. first + count of all are refused with -ENOMEM.
 void spy_refuse_allocs(uint64_t first, uint64_t count);
-// Flips a byte of the youngest block that is live.
-void spy_flip_newest(struct sb_worker *worker, uint64_t offset);
+// Flips a byte of a block that is live.
+void spy_flip_live(struct sb_worker *worker, uint64_t offset);
 
 // Calls of malloc and its kin, and of the random numbers, by threads within step.
 extern _Atomic uint64_t spy_private_calls;

@@ -21,9 +21,9 @@ static struct sb_ctx *ctxs[BED_WORKERS_MOST];
 static uint64_t reaches[BED_WORKERS_MOST], made[BED_WORKERS_MOST];
 static uint64_t allocs, frees;
 enum { LIVE_MOST = 1 << 14 };
-static sb_ref live[LIVE_MOST]; // in order of birth, but for holes filled by the last
+static sb_ref live[LIVE_MOST];
 static uint32_t live_count;
-static sb_ref newest, doomed;
+static sb_ref doomed;
 static struct {
     bool reach, block;
     uint32_t who, reacher;
@@ -60,7 +60,6 @@ static int spy_alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
     int rc = refuse ? -ENOMEM : real->alloc(ctx, bytes, block);
     if (rc == 0) {
         uint32_t who = index_of(ctx);
-        newest = *block;
         live[live_count++ % LIVE_MOST] = *block;
         if (++made[who] == plan.nth && plan.block && who == plan.who) {
             doomed = *block;
@@ -151,7 +150,7 @@ void spy_on(const struct sb_subject *subject)
         reaches[i] = made[i] = 0;
     }
     allocs = frees = 0;
-    newest.bits = doomed.bits = 0;
+    doomed.bits = 0;
 }
 
 void spy_spoil_reach(uint32_t who, uint64_t nth, uint64_t offset)
@@ -182,11 +181,12 @@ void spy_refuse_allocs(uint64_t first, uint64_t count)
     plan.refuse_count = count;
 }
 
-void spy_flip_newest(struct sb_worker *worker, uint64_t offset)
+void spy_flip_live(struct sb_worker *worker, uint64_t offset)
 {
-    unsigned char *place = sb_reach(worker, newest, SB_LOCK_PIN);
+    sb_ref block = live[live_count - 1];
+    unsigned char *place = sb_reach(worker, block, SB_LOCK_PIN);
     place[offset] ^= 0x40;
-    sb_leave(worker, newest);
+    sb_leave(worker, block);
 }
 
 // The linker turns the calls of all our objects to these (CMakeLists.txt).

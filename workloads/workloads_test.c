@@ -235,10 +235,10 @@ static void damaged_list_is_found(void **state)
     }
 }
 
-static void flip_newest(struct sb_worker *workers, uint32_t count)
+static void flip_byte_9(struct sb_worker *workers, uint32_t count)
 {
     (void)count;
-    spy_flip_newest(&workers[0], 9);
+    spy_flip_live(&workers[0], 9);
 }
 
 static void damage_after_the_steps_is_found(void **state)
@@ -250,14 +250,41 @@ static void damage_after_the_steps_is_found(void **state)
                             .workers = 2,
                             .steps = 1000,
                             .verify = true,
-                            .spoil = flip_newest};
+                            .spoil = flip_byte_9};
     assert_found(&mix, "verify", "byte at offset 9 of");
+}
+
+static void damage_by_compaction_is_found(void **state)
+{
+    (void)state;
+    if (subject("hh") == NULL) {
+        skip();
+    }
+    spy_on(subject("hh"));
+    struct bed_setup after = {.workload = workload("compact_cost"),
+                              .subject = &spy_subject,
+                              .workers = 2,
+                              .steps = 3,
+                              .verify = true,
+                              .spoil = flip_byte_9};
+    assert_found(&after, "verify", "byte at offset 9 of");
+    // Worker 1 fills 128 blocks and pins 6 of 64; then it reads while worker 0
+    // compacts.
+    spy_on(subject("hh"));
+    spy_spoil_reach(1, 2048 + 102 + 1, 0);
+    struct bed_setup during = {.workload = workload("compact_cost"),
+                               .subject = &spy_subject,
+                               .workers = 2,
+                               .steps = 3,
+                               .verify = true};
+    during.sets[3] = "most=64";
+    assert_found(&during, "step", "expected");
 }
 
 static void flip_counter(struct sb_worker *workers, uint32_t count)
 {
     (void)count;
-    spy_flip_newest(&workers[0], 0);
+    spy_flip_live(&workers[0], 0);
 }
 
 static void lost_update_is_found(void **state)
@@ -404,6 +431,7 @@ int main(void)
         cmocka_unit_test(damage_in_a_step_is_found),
         cmocka_unit_test(damaged_list_is_found),
         cmocka_unit_test(damage_after_the_steps_is_found),
+        cmocka_unit_test(damage_by_compaction_is_found),
         cmocka_unit_test(lost_update_is_found),
         cmocka_unit_test(lost_block_is_found),
         cmocka_unit_test(leaked_block_is_found),
