@@ -21,8 +21,8 @@ extern const struct sb_workload *const broken_workloads[];
 extern const struct sb_subject broken_lossy, // hands the same block out again and again
     broken_shm,   // makes a POSIX shm object and nothing else of use
     broken_tight, // finds every segment too small
-    broken_slow,  // takes 20 us for an alloc
-    broken_stuck; // takes 100 ms for an alloc
+    broken_slow,  // takes 2 ms for an alloc
+    broken_stuck; // takes 3 s for an alloc
 extern const struct sb_subject *const broken_subjects[];
 
 #endif

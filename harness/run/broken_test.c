@@ -214,13 +214,13 @@ static int alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
 
 static int alloc_slow(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
 {
-    sb_spin_ns(20000);
+    sb_sleep_ns(2000000);
     return alloc(ctx, bytes, block);
 }
 
 static int alloc_stuck(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
 {
-    sb_sleep_ns(100000000);
+    sb_sleep_ns(3000000000);
     return alloc(ctx, bytes, block);
 }
 

@@ -123,7 +123,9 @@ static void test_rounds(void **state)
         assert_int_equal(note->status, SB_OK);
         assert_int_equal(note->kept, note->round > 0);
         assert_int_equal(note->timed, note->round > 4);
-        assert_int_equal(note->steps, plan->cells[0].steps);
+        // A busy machine may make either arm look slow: the share is then recorded.
+        double scale = plan->cells[0].pairings[note->arm].work_scale;
+        assert_int_equal(note->steps, (uint64_t)((double)plan->cells[0].steps * scale));
         assert_int_equal(note->allocs, note->timed ? 2 * note->steps : 0);
         if (note->position == 0) {
             assert_int_equal(seeds[note->round], 0);
@@ -209,7 +211,6 @@ static void test_slow_arms(void **state)
     struct sb_error error;
     assert_int_equal(run(plan, &log, &error), 0);
     const struct sb_pairing *pairings = plan->cells[0].pairings;
-    assert_true(pairings[0].work_scale >= 1 && pairings[1].work_scale >= 1);
     assert_true(!pairings[2].na && pairings[2].work_scale < 1);
     assert_true(pairings[3].na);
     assert_non_null(strstr(pairings[3].reason, "too slow"));

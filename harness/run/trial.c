@@ -259,12 +259,11 @@ static void cause_of_death(struct trial *trial, char *text, size_t bytes)
             snprintf(who, sizeof who, "worker %u", i);
         }
         if (WIFSIGNALED(process->status)) {
-            const char *name = sigabbrev_np(WTERMSIG(process->status));
-            snprintf(text, bytes, "%s was killed by SIG%s %.360s%s", who, name ? name : "?",
-                     where,
-                     WTERMSIG(process->status) == SIGBUS
-                         ? " (is the segment's medium full?)"
-                         : "");
+            int number = WTERMSIG(process->status);
+            const char *name = sigabbrev_np(number);
+            snprintf(text, bytes, "%s was killed by SIG%s %.360s%s", who,
+                     name ? name : "?", where,
+                     number == SIGBUS ? " (is the segment's medium full?)" : "");
         } else {
             snprintf(text, bytes, "%s ended with exit status %d %s", who,
                      WEXITSTATUS(process->status), where);
