@@ -229,6 +229,7 @@ class Run(Case):
         for line in ended.stdout.splitlines():
             self.assertLessEqual(len(line), 100, line)
         self.assertRegex(ended.stdout, r"(?m)^  malloc +[0-9.]+ [nu]s .* 1\.00 alloc ")
+        self.assertRegex(ended.stdout, r"(?m)^pair  1 process, [0-9.]+ k? ?steps each$")
         self.assertIn("run folder: r", ended.stdout)
         self.assertTrue((self.root / "r/hgrm/c00-pair-w1.malloc.alloc.hgrm").exists())
 

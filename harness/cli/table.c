@@ -52,6 +52,28 @@ static unsigned add_note(struct notes *notes, const char *format, ...)
     return notes->count;
 }
 
+// Wraps between words, further lines indented as the mark is long; a word that is
+// longer than a line stays whole.
+static void print_wrapped(FILE *file, const char *mark, const char *text)
+{
+    size_t indent = strlen(mark) > 0 ? strlen(mark) : 2, column = strlen(mark);
+    fputs(mark, file);
+    for (bool first = true; *text != '\0'; first = false) {
+        size_t word = strcspn(text, " ");
+        if (!first && column + 1 + word > WIDTH) {
+            fprintf(file, "\n%*s", (int)indent, "");
+            column = indent;
+        } else if (!first) {
+            fputc(' ', file);
+            column++;
+        }
+        fprintf(file, "%.*s", (int)word, text);
+        column += word;
+        text += word + (text[word] == ' ');
+    }
+    fputc('\n', file);
+}
+
 // Prints a label in its column, with the marks of its notes, or on a line of its own
 // where both are too long for figures to follow in their columns.
 static void print_label(FILE *file, const char *label, const unsigned *marks,
@@ -156,8 +178,9 @@ static void print_figures(FILE *file, const struct sb_tally_entry *entry,
     double spread =
         (sb_tally_quantile(entry, step, 0.75) - sb_tally_quantile(entry, step, 0.25)) /
         middle;
+    // Of fewer than four trials there are no quartiles.
     fprintf(file, " %8s %5s %5s", ns_text(middle, text[0]),
-            percent_text(spread, text[1]),
+            percent_text(entry->trials_count < 4 ? NAN : spread, text[1]),
             base != NULL ? ratio_text(sb_tally_ratio(entry, base), text[2]) : "-");
     unsigned count = ops_with_records(entry, main_ops, MAIN_OPS, ops);
     if (count == 0) {
@@ -241,18 +264,18 @@ static void print_heading(FILE *file, const struct sb_tally *tally, uint32_t ind
 {
     const struct sb_cell *cell = &tally->plan->cells[index];
     bool threads = tally->plan->settings.as == SB_AS_THREADS;
-    char steps[CELL_TEXT];
+    const char *plural = cell->workers == 1 ? "" : threads ? "s" : "es";
+    char steps[CELL_TEXT], text[600];
     cpu_set_t cpus;
     bool crowded = sched_getaffinity(0, sizeof cpus, &cpus) == 0 &&
                    cell->workers > (uint32_t)CPU_COUNT(&cpus);
-    fprintf(file, "%s%s%s  %u %s%s, %s steps each%s\n", cell->section,
-            cell->set[0] != '\0' ? "  " : "", cell->set, cell->workers,
-            threads ? "thread" : "process",
-            cell->workers == 1 ? ""
-            : threads          ? "s"
-                               : "es",
-            sb_format_count((double)cell->steps, steps, sizeof steps),
-            crowded ? " (workers > CPUs: waiting for a CPU is within)" : "");
+    snprintf(text, sizeof text, "%s%s%s  %u %s%s, %s step%s each%s", cell->section,
+             cell->set[0] != '\0' ? "  " : "", cell->set, cell->workers,
+             threads ? "thread" : "process", plural,
+             sb_format_count((double)cell->steps, steps, sizeof steps),
+             cell->steps == 1 ? "" : "s",
+             crowded ? " (workers > CPUs: waiting for a CPU is within)" : "");
+    print_wrapped(file, "", text);
     fprintf(file, "  %-*s %8s %5s %5s %-7s %7s %7s %7s %7s %5s %5s %8s\n", LABEL,
             "subject", "step", "iqr", "ratio", "op", "p50", "p99", "p99.9", "max",
             "f/l", "wait", "moved");
@@ -328,28 +351,8 @@ static void print_legend(FILE *file, const struct sb_tally *tally)
                 "under 10 samples beyond\n",
                 least, most);
     }
-    fprintf(file, "f/l    footprint / live bytes; wait: share of time waiting for the "
-                  "subject's locks; -: not known\n");
-}
-
-// Wraps between words; a word that is longer than a line stays whole.
-static void print_note(FILE *file, unsigned number, const char *text)
-{
-    char mark[16];
-    size_t indent = (size_t)snprintf(mark, sizeof mark, "(%u) ", number);
-    size_t column = indent;
-    fputs(mark, file);
-    while (*text != '\0') {
-        size_t word = strcspn(text, " ");
-        if (column + word > WIDTH && column > indent) {
-            fprintf(file, "\n%*s", (int)indent, "");
-            column = indent;
-        }
-        fprintf(file, "%.*s ", (int)word, text);
-        column += word + 1;
-        text += word + (text[word] == ' ');
-    }
-    fputc('\n', file);
+    fprintf(file, "f/l    footprint / live bytes, from 64 KiB live on; wait: share of "
+                  "time waiting for locks\n");
 }
 
 int sb_table_print(FILE *file, const struct sb_tally *tally)
@@ -360,7 +363,9 @@ int sb_table_print(FILE *file, const struct sb_tally *tally)
     }
     print_legend(file, tally);
     for (unsigned i = 0; i < notes.count; i++) {
-        print_note(file, i + 1, notes.texts[i]);
+        char mark[16];
+        snprintf(mark, sizeof mark, "(%u) ", i + 1);
+        print_wrapped(file, mark, notes.texts[i]);
         free(notes.texts[i]);
     }
     free(notes.texts);
