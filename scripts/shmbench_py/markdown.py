@@ -56,8 +56,8 @@ def text(model):
     if reasons.numbers:
         out += ["## Not measured", ""]
         for reason in reasons.numbers:
-            where = "; ".join(f"{arm}: {', '.join(dict.fromkeys(places))}"
-                              for arm, places in reasons.where[reason].items())
+            where = "; ".join(f"{arm}: {places}"
+                              for arm, places in reasons.places(reason, model))
             out.append(f"- {safe(reason)} ({safe(where)})")
         out.append("")
     return "\n".join(out)

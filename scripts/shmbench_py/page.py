@@ -127,8 +127,8 @@ class Page:
         if noisy:
             found.append(
                 f"{words.plural(len(noisy), 'cell')} of {len(self.model.cells)} "
-                "unresolved (a copy of the baseline did not measure like the baseline), so "
-                f"nothing is ranked there: {'; '.join(noisy)}")
+                "unresolved (a copy of the baseline did not measure like the baseline "
+                f"did), so nothing is ranked there: {'; '.join(noisy)}")
         if not found:
             return '<p class="note">The machine gave no cause for warnings.</p>'
         items = "".join(f"<li>{esc(text)}</li>" for text in found)
@@ -306,9 +306,8 @@ class Page:
             return ""
         items = []
         for text, number in self.reasons.numbers.items():
-            where = "; ".join(
-                f"<b>{esc(arm)}</b> ({esc(', '.join(dict.fromkeys(places)))})"
-                for arm, places in self.reasons.where[text].items())
+            where = "; ".join(f"<b>{esc(arm)}</b> ({esc(places)})" for arm, places in
+                              self.reasons.places(text, self.model))
             items.append(f'<li id="why{number}" value="{number}">{esc(text)}'
                          f"<small>{where}</small></li>")
         return ('<h2 id="missing">What was not measured, and why</h2>'
@@ -327,11 +326,11 @@ class Page:
             "Subjects alternate within a round; a ratio is taken within the round, "
             "and the median over rounds is shown with its exact sign interval.",
             f"{words.plural(dropped, 'trial')} do not count (warm-up rounds, and "
-            "rounds that the machine disturbed, judged by its own counters); all are in "
-            "trials.ndjson.",
+            "rounds that the machine disturbed, judged by its own counters); all are "
+            "in trials.ndjson.",
             f"Latency comes from trials with time stamps, which cost {self.stamp()} "
-            "each and are contained in it; throughput from trials without. Histograms are "
-            "added up, percentiles never averaged.",
+            "each and are contained in it; throughput from trials without. Histograms "
+            "are added up, percentiles never averaged.",
             "Footprint is what the segment's file has allocated, not resident memory "
             "of processes. For private heaps it is what each process's heap holds.",
             "Private heaps cannot exchange blocks between processes: they are "

@@ -110,10 +110,21 @@ class Reasons:
         status = "n/a" if measured.status == "na" else measured.status
         key = f"{status}: {impersonal(measured)}"
         self.numbers.setdefault(key, len(self.numbers) + 1)
-        place = f"{cell.title}, {words.plural(cell.workers, 'worker')}"
         by_arm = self.where.setdefault(key, {})
-        by_arm.setdefault(measured.arm.label, []).append(place)
+        by_arm.setdefault(measured.arm.label, {})[cell.index] = cell
         return self.numbers[key]
+
+    def places(self, key, model):
+        """For each arm the cells a reason stands for: 'mix (1, 2 workers), prodcon'."""
+        for arm, cells in self.where[key].items():
+            if len(cells) == len(model.cells):
+                yield arm, "everywhere"
+                continue
+            titles = {}
+            for cell in cells.values():
+                titles.setdefault(cell.title, []).append(str(cell.workers))
+            yield arm, ", ".join(f"{title} ({'/'.join(workers)}w)"
+                                 for title, workers in titles.items())
 
 
 def lock_wait(measured):

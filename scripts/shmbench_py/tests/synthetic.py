@@ -22,8 +22,8 @@ SUBJECTS = (  # name, capabilities, cost factor, contention factor, footprint fa
     ("nothing", ["SHARE", "REMOTE_FREE", "FORGETS"], 0.05, 0.0, 0.0),
 )
 CELLS = (  # section, options that differ, base cost ns, what happens
-    ("mix", "", 90, "alloc"), ("pair", "bytes=64", 30, "alloc"),
-    ("prodcon", "", 140, "exchange"), ("lock_sweep", "hold=1us", 1200, "lock"),
+    ("mix", "", 90, "alloc"), ("prodcon", "", 140, "exchange"),
+    ("lock_sweep", "hold=1us", 1200, "lock"),
     ("compact_cost", "live=50%", 900, "compact"),
 )
 WORKERS = (1, 2, 4)
@@ -61,7 +61,7 @@ def latency(draw, centre, count):
 def reason_na(subject, kind):
     name, capabilities = subject[0], subject[1]
     if name == "absent":
-        return "absent is not installed (synthetic)"
+        return "no package of that name (synthetic)"
     if kind == "exchange" and "PRIVATE" in capabilities:
         return "blocks pass between processes; this heap is private to one"
     if kind == "compact" and "COMPACT" not in capabilities:
@@ -96,7 +96,8 @@ def measurements(draw, subject, cell, workers, timed):
                                       60_000)
     moves = "COMPACT" in capabilities and section in ("mix", "compact_cost")
     return {
-        "wall_ns": wall, "steps": steps, "ops": steps * 3, "failures": 0,
+        "wall_ns": wall, "total_ns": wall + 5_000_000, "steps": steps,
+        "ops": steps * 3, "failures": 0,
         "latency": latencies, "stamp_ns": 9.5 if timed else None,
         "counts": {"alloc": steps, "free": steps, "access": steps, "live_blocks": 1000,
                    "moved_bytes": int(steps * 400) if moves else 0,
@@ -118,7 +119,8 @@ def measurements(draw, subject, cell, workers, timed):
         "table_bytes": 65536, "series": series}
 
 
-EMPTY = {"wall_ns": None, "steps": None, "ops": None, "failures": None, "latency": {},
+EMPTY = {"wall_ns": None, "total_ns": None,
+         "steps": None, "ops": None, "failures": None, "latency": {},
          "stamp_ns": None, "counts": {}, "locks": [], "footprint_bytes": None,
          "peak_footprint_bytes": None, "requested_bytes": None, "usable_bytes": None,
          "table_bytes": None, "series": {}}
@@ -168,7 +170,8 @@ def trials(draw, cells):
 def manifest(count, kept, plan_cells):
     plan_arms = [{"label": label, "subject": s[0], "version": "0 (synthetic)",
                   "options": {}, "control": control,
-                  "missing": "absent is not installed (synthetic)"
+                  "medium": None if "PRIVATE" in s[1] else "memfd",
+                  "missing": "no package of that name (synthetic)"
                   if s[0] == "absent" else None} for s, label, control in arms()]
     cells = [{"cell": i, "section": c[0], "workload": c[0], "set": c[1],
               "options": {"bytes": 64}, "workers": w, "steps": 200_000,

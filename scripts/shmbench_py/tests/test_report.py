@@ -124,7 +124,7 @@ class Drawn(WithRun):
 
     def test_what_is_missing_says_why(self):
         text = self.read("report.html")
-        for reason in ("absent is not installed", "this heap is private to one",
+        for reason in ("no package of that name", "this heap is private to one",
                        "the subject cannot compact"):
             self.assertIn(reason, text)
             self.assertIn(reason, self.read("report.md"))
