@@ -245,7 +245,7 @@ static void test_mishaps(void **state)
         struct bench bench;
         set_up(&bench, "null", mishap->workers, mishap->as);
         bench.plan->settings.verify = true;
-        bench.plan->settings.timeout_ns = 300000000;
+        bench.plan->settings.timeout_ns = 700000000;
         use_workload(&bench, mishap->workload);
         assert_int_equal(run(&bench, 5000, 0, false), 0);
         assert_int_equal(bench.outcome.status, mishap->status);
