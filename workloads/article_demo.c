@@ -99,7 +99,7 @@ static int begin(struct sb_worker *worker)
     state->anchored = true;
     struct anchor *anchor = sb_reach(worker, board->anchor, SB_LOCK_PIN);
     if (anchor == NULL) {
-        return -EBADMSG;
+        return worker->refusal;
     }
     *anchor = (struct anchor){0};
     sb_leave(worker, board->anchor);
@@ -138,7 +138,7 @@ static int list_push(struct sb_worker *worker, sb_ref node)
     for (;;) {
         struct anchor *anchor = list_enter(worker);
         if (anchor == NULL) {
-            return -EBADMSG;
+            return worker->refusal;
         }
         if (anchor->count < most) {
             int rc = 0;
@@ -150,7 +150,7 @@ static int list_push(struct sb_worker *worker, sb_ref node)
                     last->next = node;
                     sb_leave(worker, anchor->tail);
                 }
-                rc = last != NULL ? 0 : -EBADMSG;
+                rc = last != NULL ? 0 : worker->refusal;
             }
             if (rc == 0) {
                 anchor->tail = node;
@@ -172,7 +172,7 @@ static int list_take(struct sb_worker *worker, sb_ref *taken, struct node *conte
 {
     struct anchor *anchor = list_enter(worker);
     if (anchor == NULL) {
-        return -EBADMSG;
+        return worker->refusal;
     }
     int rc = 0;
     if (anchor->head.bits != 0) {
@@ -185,7 +185,7 @@ static int list_take(struct sb_worker *worker, sb_ref *taken, struct node *conte
             anchor->tail.bits = anchor->head.bits != 0 ? anchor->tail.bits : 0;
             anchor->count--;
         }
-        rc = first != NULL ? 1 : -EBADMSG;
+        rc = first != NULL ? 1 : worker->refusal;
     }
     list_leave(worker);
     return rc;
@@ -205,7 +205,7 @@ static int write_node(struct sb_worker *worker, sb_ref node,
 {
     struct node *place = sb_reach(worker, node, SB_LOCK_PIN);
     if (place == NULL) {
-        return -EBADMSG;
+        return worker->refusal;
     }
     *place = *contents;
     sb_leave(worker, node);
@@ -307,8 +307,8 @@ static int consume(struct sb_worker *worker, uint64_t first, uint64_t count)
     const struct tally *tally = tally_of(worker, worker->index);
     uint32_t turns = 0;
     while (tally->blocks + lost < (first + count) * producers) {
-        sb_ref node;
-        struct node found;
+        sb_ref node = {0};
+        struct node found = {0};
         int rc = list_take(worker, &node, &found);
         if (rc > 0) {
             rc = consume_one(worker, node, &found);
@@ -356,7 +356,7 @@ static int verify_empty(struct sb_worker *worker)
     struct board *board = board_of(worker);
     const struct anchor *anchor = sb_reach(worker, board->anchor, SB_LOCK_PIN);
     if (anchor == NULL) {
-        return -EBADMSG;
+        return worker->refusal;
     }
     struct anchor found = *anchor;
     sb_leave(worker, board->anchor);

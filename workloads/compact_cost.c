@@ -204,7 +204,7 @@ static int thin(struct sb_worker *worker, uint64_t cycle)
         if (k < state->pin && slot->block.bits != 0) {
             slot->pinned = sb_reach(worker, slot->block, SB_LOCK_PIN);
             if (slot->pinned == NULL) {
-                return sb_fail_in(&worker->error, -EBADMSG, "pin %llu of %llu",
+                return sb_fail_in(&worker->error, worker->refusal, "pin %llu of %llu",
                                   (unsigned long long)k,
                                   (unsigned long long)state->pin);
             }
@@ -248,7 +248,7 @@ static int read_beside(struct sb_worker *worker, uint64_t cycle)
             if (survivor->block.bits == 0) {
                 continue;
             }
-            uint64_t found;
+            uint64_t found = 0;
             int rc = sb_block_look(worker, survivor->block, &found);
             if (__builtin_expect(rc != 0, 0)) {
                 return rc;
@@ -282,7 +282,7 @@ static int check_survivors(struct sb_worker *worker)
         if (slot->pinned != NULL) {
             const void *now = sb_reach(worker, slot->block, SB_LOCK_PIN);
             if (now == NULL) {
-                return -EBADMSG;
+                return worker->refusal;
             }
             sb_leave(worker, slot->block);
             if (now != slot->pinned) {
@@ -408,7 +408,8 @@ const struct sb_workload sb_workload_compact_cost = {
     .not_shown =
         "service over time; throughput is that of whole cycles, fill and frees "
         "included, and the readers' count follows from the compaction's length; "
-        "a subject that compacts within free has less left to do here",
+        "a subject that compacts within free has less left to do here, and one "
+        "that bounds the locks of a worker refuses a large pinned share",
     .needs = SB_CAP_COMPACT | SB_CAP_PIN,
     .workers_least = 1,
     .options = option_rows,

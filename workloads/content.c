@@ -56,7 +56,7 @@ int sb_block_fill(struct sb_worker *worker, sb_ref block, uint64_t bytes, uint64
 {
     void *place = sb_reach(worker, block, SB_LOCK_PIN);
     if (place == NULL) {
-        return -EBADMSG;
+        return worker->refusal;
     }
     bool forgets = (worker->subject->capabilities & SB_CAP_FORGETS) != 0;
     sb_content_fill(place, forgets ? 8 : bytes, base);
@@ -69,7 +69,7 @@ int sb_block_check(struct sb_worker *worker, sb_ref block, uint64_t bytes,
 {
     const void *place = sb_reach(worker, block, SB_LOCK_PIN);
     if (place == NULL) {
-        return sb_fail_in(&worker->error, -EBADMSG, "%s %llu", what,
+        return sb_fail_in(&worker->error, worker->refusal, "%s %llu", what,
                           (unsigned long long)which);
     }
     int rc = sb_content_check(place, bytes, base, &worker->error);

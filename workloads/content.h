@@ -49,7 +49,7 @@ static inline int sb_block_touch(struct sb_worker *worker, sb_ref block, uint64_
 {
     uint64_t *bytes = sb_reach(worker, block, SB_LOCK_PIN);
     if (__builtin_expect(bytes == NULL, 0)) {
-        return -EBADMSG;
+        return worker->refusal;
     }
     __atomic_store_n(bytes, word, __ATOMIC_RELAXED);
     sb_leave(worker, block);
@@ -62,7 +62,7 @@ static inline int sb_block_look(struct sb_worker *worker, sb_ref block, uint64_t
 {
     const uint64_t *bytes = sb_reach(worker, block, SB_LOCK_PIN);
     if (__builtin_expect(bytes == NULL, 0)) {
-        return -EBADMSG;
+        return worker->refusal;
     }
     *word = __atomic_load_n(bytes, __ATOMIC_RELAXED);
     sb_leave(worker, block);

@@ -41,7 +41,7 @@ static inline bool sb_has_exclusive(const struct sb_worker *worker)
     return (worker->subject->capabilities & SB_CAP_EXCLUSIVE) != 0;
 }
 
-// Waits for the block and makes its bytes reachable; NULL with worker->error filled.
+// Waits for the block and makes its bytes reachable; NULL as sb_reach.
 // Not timed: the caller ends the operation (SB_OP_LOCK). A mutex is waited for without
 // end: the watchdog speaks for it.
 static inline void *sb_guard_enter(struct sb_worker *worker, struct sb_guard *guard,
@@ -52,8 +52,8 @@ static inline void *sb_guard_enter(struct sb_worker *worker, struct sb_guard *gu
     }
     int rc = pthread_mutex_lock(&guard->mutex);
     if (__builtin_expect(rc != 0, 0)) {
-        sb_fail(&worker->error, -rc, "the process-shared mutex was refused (errno %d)",
-                rc);
+        worker->refusal = sb_fail(
+            &worker->error, -rc, "the process-shared mutex was refused (errno %d)", rc);
         return NULL;
     }
     void *bytes = sb_reach(worker, block, SB_LOCK_PIN);

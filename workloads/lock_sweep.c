@@ -85,7 +85,7 @@ static int make_blocks(struct sb_worker *worker)
         }
         uint64_t *counter = sb_reach(worker, board->blocks[i], SB_LOCK_PIN);
         if (counter == NULL) {
-            return -EBADMSG;
+            return worker->refusal;
         }
         *counter = 0;
         sb_leave(worker, board->blocks[i]);
@@ -123,7 +123,7 @@ sweep(struct sb_worker *worker, uint64_t first, uint64_t count, bool exclusive)
         void *bytes = exclusive ? sb_guard_enter(worker, guard, block)
                                 : sb_reach(worker, block, SB_LOCK_PIN);
         if (__builtin_expect(bytes == NULL, 0)) {
-            return -EBADMSG;
+            return worker->refusal;
         }
         sb_recorder_end(&worker->recorder, SB_OP_LOCK);
         if (exclusive) {
@@ -174,7 +174,7 @@ static int verify(struct sb_worker *worker)
         }
         const uint64_t *counter = sb_reach(worker, board->blocks[i], SB_LOCK_PIN);
         if (counter == NULL) {
-            return -EBADMSG;
+            return worker->refusal;
         }
         uint64_t found = *counter;
         sb_leave(worker, board->blocks[i]);

@@ -246,7 +246,7 @@ consume_one(struct sb_worker *worker, const struct item *item, struct tally *tal
             return rc;
         }
     }
-    uint64_t word;
+    uint64_t word = 0;
     int rc = sb_block_look(worker, item->block, &word);
     if (__builtin_expect(rc != 0, 0)) {
         return rc;

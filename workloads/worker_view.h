@@ -35,6 +35,7 @@ struct sb_worker {
     void *shared;                 // shared_bytes, all workers'
     const atomic_uint *cancelled; // nonzero: the trial ends; set by the coordinator
     struct sb_error error;        // why a call failed, for the record
+    int refusal;                  // why sb_reach last gave NULL: a negative errno
 };
 
 enum { SB_LOCK_TIMEOUT_MS = 5000 };
@@ -116,14 +117,17 @@ static inline void *sb_reach(struct sb_worker *worker, sb_ref block,
     if (!worker->pins) {
         bytes = worker->subject->address(worker->ctx, block);
         if (__builtin_expect(bytes == NULL, 0)) {
-            sb_fail(&worker->error, -EBADMSG, "a live block has no address");
+            worker->refusal =
+                sb_fail(&worker->error, -EBADMSG, "a live block has no address");
         }
         return bytes;
     }
     int rc = worker->subject->lock(worker->ctx, block, mode,
                                    SB_LOCK_TIMEOUT_MS * UINT64_C(1000000), &bytes);
     if (__builtin_expect(rc != 0, 0)) {
-        sb_fail(&worker->error, rc, "lock was refused (errno %d)", -rc);
+        // Stale, though nobody freed it: the block is lost. All else is the lock's.
+        worker->refusal = sb_fail(&worker->error, rc == -ESTALE ? -EBADMSG : rc,
+                                  "lock was refused (errno %d)", -rc);
         return NULL;
     }
     return bytes;
