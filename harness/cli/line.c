@@ -160,6 +160,9 @@ bool sb_line_parse(const struct argp *argp, int argc, char **argv, void *input,
                             ARGP_NO_HELP | ARGP_NO_ERRS | ARGP_NO_EXIT, NULL, &line);
     if (line.helped) {
         struct argp shown = *argp;
+        if (!is_row(argp->options)) {
+            shown.options = NULL; // glibc leaks what it makes of an empty table
+        }
         struct argp help = {.options = options};
         const struct argp_child help_child[] = {{&help, 0, NULL, 0}, {0}};
         shown.children = help_child;

@@ -98,6 +98,9 @@ static const char *percent_text(double share, char *text)
     if (isnan(share)) {
         return "-";
     }
+    if (share >= 9.995) {
+        return ">999%";
+    }
     snprintf(text, CELL_TEXT, share < 0.0995 && share >= 0.0005 ? "%.1f%%" : "%.0f%%",
              share * 100);
     return text;
