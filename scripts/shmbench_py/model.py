@@ -86,6 +86,22 @@ class Measured:
         return stats.median(sums) if sums else None
 
     @property
+    def copy_rate(self):
+        """Bytes moved a second: of the calls of compact where they were timed, else of
+        the time that the subject says its mover took. None where it knows neither."""
+        rates = []
+        for trial in self.trials:
+            moved, spent = trial["counts"].get("moved_bytes"), 0
+            if "compact" in trial["latency"]:
+                calls = trial["latency"]["compact"]
+                spent = calls.get("mean", 0) * calls["count"]
+            elif not trial["counts"].get("compact"):
+                spent = trial["counts"].get("mover_ns") or 0
+            if moved and spent:
+                rates.append(moved / spent * 1e9)
+        return stats.median(rates) if rates else None
+
+    @property
     def throughput(self):
         """Steps a second of all workers together."""
         rates = [t["steps"] / t["wall_ns"] * 1e9 for t in self.trials
@@ -221,14 +237,14 @@ def settle(measured, pairing, trials):
 
 
 def choose_baseline(arms, wanted):
-    """The arm asked for; else the first that processes can share; else the first."""
+    """The arm asked for; else the first that keeps contents; else the first."""
     if wanted:
         for arm in arms:
             if arm.label == wanted:
                 return arm
         return None
     for arm in arms:
-        if arm.shared and not arm.control and not arm.missing:
+        if not arm.floor and not arm.control and not arm.missing:
             return arm
     return arms[0] if arms else None
 

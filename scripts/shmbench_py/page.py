@@ -28,12 +28,13 @@ FIGURES = (
      "Where a subject has no block locks, the workload keeps a process-shared mutex "
      "beside each block: then this shows that mutex."),
     ("compaction", "What compaction costs",
-     "How fast blocks are moved while the mover runs, and how long one call holds up "
-     "its caller."),
+     "Bytes moved in the time that calls of compact took, and how long one call held "
+     "up its caller."),
     ("memory", "Footprint over time",
-     "Lines: memory that the segment really holds (its file's allocated blocks). "
-     "Grey: bytes that are live, as they were asked for. The trial with the middle "
-     "duration of each subject; workloads with next to nothing alive are left out."),
+     "Lines: memory that the segment really holds (its file's allocated blocks). Grey: "
+     "bytes that are live, as they were asked for. Of each subject the trial whose "
+     "memory was looked at most often; workloads with next to nothing alive are left "
+     "out."),
 )
 
 
@@ -188,7 +189,7 @@ class Page:
             words.ratio(measured.ratio.value) if measured.ratio else "")
         between = "" if base else words.interval(measured.ratio)
         kind = tables.shade(measured, cell) + (" base" if base else "")
-        part = (f"<small>did {words.digits(measured.work_scale, 2)} of the work</small>"
+        part = (f"<small>{words.share(measured.work_scale)} of the work</small>"
                 if measured.work_scale < 1 else "")
         return (f'<td class="{kind}">{words.time(measured.cost.value)}'
                 f"<small>{ratio} {f'[{between}]' if between else ''}</small>{part}"
@@ -338,8 +339,8 @@ class Page:
         ]
         if scaled:
             notes.append(f"{', '.join(scaled)} did a share of the work of the others "
-                         "where marked: the same sequence, cut short, since it is "
-                         "much slower.")
+                         "where marked: the same sequence, cut short, since "
+                         "a trial run of it was much slower.")
         rows = "".join(f'<tr><th scope="row">{esc(k)}</th>'
                        f'<td class="left">{esc(v)}</td>'
                        "</tr>" for k, v in settings.items())

@@ -151,9 +151,9 @@ def bare(text):
 
 
 def log_axis(axis, word):
-    """Decades, or 1-2-5 steps where there is less than about one and a half of them."""
+    """Decades, or 1-2-5 steps where too few decades would be marked."""
     low, high = axis.get_view_interval()
-    narrow = low > 0 and high / low < 40
+    narrow = low > 0 and math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 2
     axis.set_major_locator(ticker.LogLocator(
         base=10, subs=(1, 2, 5) if narrow else (1,), numticks=12))
     axis.set_minor_locator(ticker.NullLocator())
@@ -267,20 +267,29 @@ def throughput_panel(model, styles, folder, cells):
                   f"Steps a second against workers in {cells[0].title}")
 
 
-def range_panel(title, rows, styles, folder, name, alt):
-    """Rows (label, arm, histogram): dot at p50, ticks at p99 and p99.9, the longest."""
-    figure, axes = new_panel(title, height=0.95 + 0.2 * len(rows), left=0.34,
-                             right=0.97)
-    for place, (_, arm, hist) in enumerate(rows):
-        colour = styles.colour(arm)
-        marks = [hist.quantile(share) for share in (0.5, 0.99, 0.999)]
-        known = [max(value, 0.1) for value in marks if value is not None]
+def range_row(axes, place, hist, colour):
+    """One line of a range panel. Too few records for a percentile are all drawn."""
+    marks = [hist.quantile(share) for share in (0.5, 0.99, 0.999)]
+    known = [max(value, 0.1) for value in marks if value is not None]
+    if known:
         axes.plot([known[0], known[-1]], [place, place], color=colour, linewidth=2.4,
                   solid_capstyle="round", alpha=0.55)
         axes.plot(known[0], place, "o", color=colour, markersize=5)
         axes.plot(known[1:], [place] * len(known[1:]), "|", color=colour, markersize=8,
                   markeredgewidth=1.6)
-        axes.plot(max(hist.max, 0.1), place, "x", color=colour, markersize=4.5)
+    else:
+        values = sorted(max(value, 0.1) for value in hist.slots)
+        axes.plot(values, [place] * len(values), "o", color=colour, markersize=3,
+                  alpha=0.55)
+    axes.plot(max(hist.max, 0.1), place, "x", color=colour, markersize=4.5)
+
+
+def range_panel(title, rows, styles, folder, name, alt):
+    """Rows (label, arm, histogram): dot at p50, ticks at p99 and p99.9, the longest."""
+    figure, axes = new_panel(title, height=0.95 + 0.2 * len(rows), left=0.34,
+                             right=0.97)
+    for place, (_, arm, hist) in enumerate(rows):
+        range_row(axes, place, hist, styles.colour(arm))
     axes.set_xscale("log")
     log_axis(axes.xaxis, words.time)
     axes.set_yticks(range(len(rows)), [row[0] for row in rows])
@@ -289,7 +298,9 @@ def range_panel(title, rows, styles, folder, name, alt):
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("● p50   | p99, p99.9   × longest")
+    few = any(hist.quantile(0.5) is None for _, _, hist in rows)
+    axes.set_xlabel(("· each of a few   " if few else "") +
+                    "● p50   | p99, p99.9   × longest")
     return finish(figure, folder, *name, alt)
 
 
@@ -315,7 +326,7 @@ def pause_panel(model, styles, folder, cells):
     for cell in cells:
         for measured in drawn(model, cell):
             hist = measured.latency.get("compact")
-            if hist and hist.quantile(0.5) is not None:
+            if hist:
                 rows.append((f"{cell.set or measured.arm.label}, {cell.workers}w",
                              measured.arm, hist))
     if not rows:
@@ -329,13 +340,12 @@ def copy_panel(model, styles, folder, cells):
     rows = []
     for cell in cells:
         for measured in drawn(model, cell):
-            moved, spent = measured.counted("moved_bytes"), measured.counted("mover_ns")
-            if moved and spent:
+            if measured.copy_rate:
                 rows.append((f"{cell.set or measured.arm.label}, {cell.workers}w",
-                             measured.arm, moved / spent * 1e9))
+                             measured.arm, measured.copy_rate))
     if not rows:
         return None
-    figure, axes = new_panel(f"{cells[0].section}: moved per second of the mover",
+    figure, axes = new_panel(f"{cells[0].section}: bytes moved a second",
                              height=0.95 + 0.2 * len(rows), left=0.34, right=0.86)
     for place, (_, arm, speed) in enumerate(rows):
         axes.barh(place, speed, color=styles.colour(arm), height=0.62)
@@ -346,19 +356,17 @@ def copy_panel(model, styles, folder, cells):
     size_axis(axes.xaxis, 4)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("bytes moved / time in the mover")
+    axes.set_xlabel("bytes moved / time in compact")
     return finish(figure, folder, "compaction", slug(cells[0].section, "rate"),
                   f"Rate at which blocks were moved in {cells[0].section}")
 
 
 def typical(measured):
-    """The trial with a memory time line whose wall time is the middle one."""
-    found = sorted((t for t in measured.trials
-                    if len(t["series"].get("footprint_bytes", ())) > 2 and
-                    any(t["series"]["footprint_bytes"])),
-                   key=lambda t: (t["timed"], t["wall_ns"], t["trial_id"]))
-    plain = [t for t in found if not t["timed"]] or found
-    return plain[len(plain) // 2] if plain else None
+    """The trial whose memory was looked at most often; of equals the first."""
+    found = [t for t in measured.trials if any(t["series"].get("footprint_bytes", ()))
+             and len(t["series"]["footprint_bytes"]) > 1]
+    return max(found, key=lambda t: (len(t["series"]["footprint_bytes"]),
+                                     -t["trial_id"]), default=None)
 
 
 def progress(series):
@@ -386,10 +394,11 @@ def memory_panel(model, styles, folder, cells):
             continue
         series = trial["series"]
         across = progress(series)
-        if live is None or measured.arm is model.baseline:
+        if live is None or len(across) > len(live[0]):
             live = (across, series["requested_bytes"])
         axes.plot(across, series["footprint_bytes"], color=styles.colour(measured.arm),
-                  linestyle=styles.dash(measured.arm))
+                  linestyle=styles.dash(measured.arm),
+                  marker="o" if len(across) < 8 else None, markersize=2.5)
         ends.append((series["footprint_bytes"][-1], measured.arm.label,
                      styles.colour(measured.arm)))
     axes.fill_between(*live, color=FILL, linewidth=0)

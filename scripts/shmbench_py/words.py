@@ -57,3 +57,11 @@ def interval(estimate):
 
 def plural(number, one, many=None):
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def share(value):
+    """A share of the work: 1/16, or 0.30."""
+    whole = round(1 / value) if value > 0 else 0
+    if whole and abs(1 / value - whole) < 0.01 * whole:
+        return f"1/{whole}"
+    return f"{value:.2g}"
