@@ -11,21 +11,20 @@
 #include <errno.h>
 
 /* Lowers count past what cannot be handed out; true: a block is on top. */
-static bool tidy_top(struct hh_heap *heap, struct hh_mag *mag, uint32_t class_)
+static bool tidy_top(struct hh_heap *heap, struct hh_mag *mag)
 {
     uint32_t count = HH_PEEK(&mag->count);
     for (count = count < HH_MAG_ITEMS ? count : HH_MAG_ITEMS; count > 0; count--) {
-        uint32_t index = HH_PEEK(&mag->item[count - 1]);
-        if (index >= heap->limit)
+        uint64_t item = HH_PEEK(&mag->item[count - 1]);
+        uint32_t index = (uint32_t)item;
+        if (index >= heap->known)
             hh_refresh(heap);
-        if (index < heap->limit) {
-            struct hh_entry *entry = &heap->table[index];
-            enum hh_state state = hh_w_state(HH_LOAD(&entry->w));
-            if (state == HH_CACHED &&
-                (HH_PEEK(&entry->m) >> HH_M_CLASS_SHIFT & 255) == class_) {
+        if (index < heap->known) {
+            if (hh_item_cached(heap, item)) {
                 HH_STORE(&mag->count, count);
                 return true;
             }
+            enum hh_state state = hh_w_state(HH_LOAD(&heap->table[index].w));
             if (state == HH_BARE || state == HH_FREE)
                 hh_bare_push(heap, index);
         }
@@ -51,13 +50,15 @@ static int attach_some(struct hh_heap *heap, uint32_t class_)
     uint32_t count = 0, index;
     int error = 0;
     while (count < want && !(error = hh_bare_peek(heap, &index))) {
+        /* Before it is attached, as free does: recovery looks at the item above count.
+         */
+        uint64_t w = HH_LOAD(&heap->table[index].w);
+        HH_PUT(&mag->item[count], heap->key | hh_w_gen(w) << 32 | index);
         error = hh_slot_attach(heap, class_, index);
         if (error && error != -EAGAIN)
             break;
-        if (!error) {
-            HH_PUT(&mag->item[count], index);
+        if (!error)
             HH_STORE(&mag->count, ++count);
-        }
         hh_bare_drop(heap);
     }
     return count ? 0 : error;
@@ -67,9 +68,9 @@ static int attach_some(struct hh_heap *heap, uint32_t class_)
 static int refill(struct hh_heap *heap, uint32_t class_)
 {
     struct hh_mag *mag = heap->mag[class_], *prev = heap->prev[class_];
-    if (mag && tidy_top(heap, mag, class_))
+    if (mag && tidy_top(heap, mag))
         return 0;
-    if (prev && tidy_top(heap, prev, class_)) {
+    if (prev && tidy_top(heap, prev)) {
         heap->mag[class_] = prev;
         heap->prev[class_] = mag;
         return 0;
@@ -79,31 +80,30 @@ static int refill(struct hh_heap *heap, uint32_t class_)
         heap->mag[class_] = mag;
         if (old)
             hh_mag_return(heap, old);
-        if (tidy_top(heap, mag, class_))
+        if (tidy_top(heap, mag))
             return 0;
     }
     return attach_some(heap, class_);
 }
 
-/* The fast path's own steps, without its way out to here. */
-static bool pop(struct hh_heap *heap, uint32_t class_, size_t bytes, hh_handle *out)
+/* The fast path's own steps, by CAS and without its way out to here. */
+static bool pop(struct hh_heap *heap, uint64_t class_, size_t bytes, hh_handle *out)
 {
     struct hh_mag *mag = heap->mag[class_];
     uint32_t last = HH_PEEK(&mag->count) - 1;
     if (last >= HH_MAG_ITEMS)
         return false;
-    uint32_t index = HH_PEEK(&mag->item[last]);
-    struct hh_entry *entry = &heap->table[index];
+    uint64_t item = HH_PEEK(&mag->item[last]);
+    struct hh_entry *entry = &heap->table[(uint32_t)item];
     uint64_t w = HH_LOAD(&entry->w);
-    if (hh_w_state(w) != HH_CACHED ||
-        (HH_PEEK(&entry->m) >> HH_M_CLASS_SHIFT & 255) != class_ ||
-        !HH_CAS(&entry->w, &w, w ^ hh_w(0, HH_CACHED ^ HH_LIVE, 0)))
+    if (w >> HH_STATE_SHIFT != ((item >> 32 << 4) ^ heap->cached_key))
         return false;
     HH_PUT(&entry->m,
-           (uint64_t)class_ << HH_M_CLASS_SHIFT | (hh_class_bytes(class_) - bytes));
+           heap->home << HH_M_HOME_SHIFT | class_ << HH_M_CLASS_SHIFT | bytes);
+    if (!HH_CAS(&entry->w, &w, w ^ hh_w(0, HH_CACHED ^ HH_LIVE, 0)))
+        return false;
     HH_STORE(&mag->count, last);
-    heap->allocs++;
-    out->word = heap->key | hh_w_gen(w) << 32 | index;
+    out->word = item;
     return true;
 }
 
@@ -142,7 +142,7 @@ static int alloc_large(struct hh_heap *heap, size_t bytes, hh_handle *out)
     bool done =
         (hh_w_state(w) == HH_FREE || hh_w_state(w) == HH_BARE) &&
         hh_cas_both(entry, w, HH_PEEK(&entry->m), hh_w(hh_w_gen(w), HH_LIVE, place),
-                    (uint64_t)HH_CLASS_LARGE << HH_M_CLASS_SHIFT | slack);
+                    heap->home | (uint64_t)HH_CLASS_LARGE << HH_M_CLASS_SHIFT | slack);
     hh_bare_drop(heap);
     if (!done) {
         hh_pages_release(heap, page, pages);
@@ -151,7 +151,6 @@ static int alloc_large(struct hh_heap *heap, size_t bytes, hh_handle *out)
     HH_STORE(&hh_page_at(map, page)->d, hh_d(HH_PAGE_RUN, 0, index));
     HH_STORE(&intent->op, (uint32_t)HH_OP_NONE);
     (void)HH_ADD(&map->head->slot_bytes, (uint64_t)pages * HH_PAGE);
-    heap->allocs++;
     out->word = heap->key | hh_w_gen(w) << 32 | index;
     return 0;
 }
@@ -163,10 +162,10 @@ int hh_alloc_slow(struct hh_heap *heap, size_t bytes, hh_handle *out)
         return -EINVAL;
     if (bytes > heap->map->shape.bytes)
         return hh_fail(-ENOMEM, "%zu bytes are more than the heap has", bytes);
+    heap->hot = 0;
     bool large = bytes > HH_SMALL_MAX;
     uint32_t class_ = large ? 0 : hh_class_of(bytes), turn = 0;
     if (++heap->ticks % 16 == 0) {
-        hh_counters_flush(heap);
         hh_move_step(heap);
     }
     for (uint32_t tries = 0; tries < 64; tries++) {

@@ -136,6 +136,10 @@ static int door_open(struct hh_heap *heap, struct hh_map *map)
     heap->owner = hh_owner(lane, HH_LOAD(&heap->lane->epoch));
     heap->key = map->tag << HH_TAG_SHIFT;
     heap->live_key = (map->tag << 28) ^ HH_LIVE;
+    heap->cached_key = (map->tag << 28) ^ HH_CACHED;
+    heap->busy = &heap->lane->busy;
+    heap->shared = &heap->lane->shared;
+    heap->home = lane;
     heap->place_first = map->at.area_at / 16;
     heap->place_count = map->shape.bytes / 16;
     heap->strict = !map->barrier;
@@ -143,7 +147,7 @@ static int door_open(struct hh_heap *heap, struct hh_map *map)
     HH_STORE(&heap->lane->strict, heap->strict);
     HH_STORE(&heap->lane->cells_used, HH_CELLS_FAST);
     /* With HH_CHECKED each free looks at the pins: never the fast path. */
-    heap->held = map->flags & HH_CHECKED;
+    heap->held = map->flags & HH_CHECKED ? UINT64_C(1) << 32 : 0;
     /* A magazine holds up to 32 KiB of blocks, and little of a small heap. */
     uint64_t most = map->shape.bytes / 2048;
     most = most > (32u << 10) ? 32u << 10 : most < HH_PAGE ? HH_PAGE : most;
@@ -196,12 +200,6 @@ bool hh_revive(struct hh_heap *heap)
         *map->mine = 1;
     }
     return !door_open(heap, map);
-}
-
-void hh_counters_flush(struct hh_heap *heap)
-{
-    HH_PUT(&heap->lane->allocs, heap->allocs);
-    HH_PUT(&heap->lane->frees, heap->frees);
 }
 
 /* --- mappings --- */
@@ -473,8 +471,7 @@ void hh_close(struct hh_heap *heap)
             (void)hh_span_dissolve(heap, heap->span[i] - 1);
         }
     }
-    hh_counters_flush(heap);
-    hh_lane_end(map, (uint32_t)(heap->owner >> 16), HH_LOAD(&lane->state));
+    hh_lane_end(map, (uint32_t)(heap->owner >> 12), HH_LOAD(&lane->state));
     hh_mover_free(heap);
     (void)forget(heap, false);
     (void)munmap(heap, DOOR_BYTES);

@@ -175,7 +175,7 @@ static int check_entry(struct hh_map *map, uint32_t index)
     if (state == HH_FREE || state == HH_BARE || state == HH_RETIRED)
         return hh_w_place(w) ? hh_fail(-EBADMSG, "free entry %u has a place", index)
                              : 0;
-    if (state > HH_RETIRED)
+    if (state > HH_TAKEN)
         return hh_fail(-EBADMSG, "entry %u has no known state", index);
     if (class_ == HH_CLASS_LARGE) {
         uint64_t at = hh_page_of(map, hh_w_place(w));

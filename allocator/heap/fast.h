@@ -4,13 +4,14 @@
  *
  * Built on: words.h; everything unusual goes to the *_slow calls (alloc.c, free.c,
  * lock.c). Concurrency: a door belongs to one thread; what is shared is named in
- * words.h and layout.h. Why inlined: the whole pair alloc, lock, unlock, free is about
- * 8 ns, of which two CAS are 5; call overhead and reloads would be the larger part of
- * the rest.
+ * words.h and layout.h. Why inlined and without locked instructions: a CAS costs 20
+ * cycles on many machines, two would be more than all the rest. So a lane says in its
+ * busy cell which entry it is about to change, and whoever else wants to change that
+ * entry pays for a barrier instead.
  *
  * How a kill at any instruction stays harmless: alloc changes W before it lowers count,
- * free writes the item before it changes W and raises count after. So an index is in
- * its magazine once too often now and then, never lost, and a pop believes W alone.
+ * free writes the item before it changes W and raises count after. So an item is in its
+ * magazine once too often now and then, never lost, and a pop believes W alone.
  */
 #ifndef ALLOCATOR_HEAP_FAST_H
 #define ALLOCATOR_HEAP_FAST_H
@@ -32,14 +33,22 @@ struct hh_heap {
     unsigned char *base;    /* of this process's mapping */
     struct hh_entry *table; /* in it */
     uint64_t *cell;         /* this lane's pin cells: written here, read by the mover */
+    uint64_t *busy;         /* this lane's: see words.h */
+    const uint64_t *shared; /* this lane's */
+    uint64_t home;          /* lane id */
     uint64_t live_key;      /* (tag << 28) ^ LIVE: see hh_expects */
+    uint64_t cached_key;    /* (tag << 28) ^ CACHED */
     uint64_t place_first;   /* least place a block may have */
     uint64_t place_count;   /* number of places from there on */
-    uint32_t limit;         /* indexes known to be in use; grows */
+    uint32_t limit;         /* indexes the fast paths take; grows */
     uint32_t cells;         /* HH_CELLS_FAST, or 0: always the slow path */
-    uint32_t top;           /* cells in use, as a stack */
-    uint32_t held;          /* locks held, of all kinds: hh_free looks for its own */
-    uint64_t allocs, frees; /* calls by the fast path, published by the slow ones */
+    uint64_t held;          /* locks: pins that nest as a stack, and all others << 32 */
+    /* The magazine that took the last block freed, so that the next free need not wait
+     * for the chain entry, class, magazine: a guess that is checked, reset by slow
+     * calls. */
+    uint64_t hot; /* home << 8 | class, as M has them; 0: none */
+    struct hh_mag *hot_mag;
+    uint64_t hot_full;
     struct hh_mag *mag[128]; /* by class: the magazine in use, or null */
     unsigned char full[128]; /* by class: items at which it counts as full */
 
@@ -50,10 +59,12 @@ struct hh_heap {
     struct hh_map *map;
     struct hh_lane *lane;
     struct hh_mover *mover; /* scratch, made at the first move */
-    uint64_t owner;         /* lane id 16 | epoch 16 */
+    uint64_t owner;         /* lane id 12 | epoch 12 */
     uint64_t key;           /* tag << 56 */
+    uint32_t known;         /* indexes known to be in use */
     uint64_t credit_bytes;  /* that this door may still move in calls */
     uint64_t since_ns;      /* no step before this point of time */
+    uint64_t idle_ns;       /* pause after a step that brought nothing */
     uint32_t strict;        /* the lane's cells need xchg: no membarrier here */
     uint32_t excl_top;      /* exclusive cells in use */
     uint32_t ticks;         /* slow calls, to look at the policy now and then */
@@ -68,6 +79,12 @@ int hh_lock_slow(struct hh_heap *heap, hh_handle block, unsigned mode, int64_t d
                  void **out);
 int hh_unlock_slow(struct hh_heap *heap, hh_handle block);
 
+/* From W of a live block to W of a free one: the next generation, LIVE -> CACHED.
+ * Carries out of the word after the last generation. */
+#define HH_W_FREED                                                                     \
+    ((UINT64_C(1) << HH_W_GEN_SHIFT) -                                                 \
+     ((uint64_t)(HH_LIVE - HH_CACHED) << HH_STATE_SHIFT))
+
 /* What W >> 36 reads while the block is LIVE; a foreign tag leaves bits that no W has.
  */
 static inline uint64_t hh_expects(const struct hh_heap *heap, hh_handle block)
@@ -75,73 +92,88 @@ static inline uint64_t hh_expects(const struct hh_heap *heap, hh_handle block)
     return (block.word >> 32 << 4) ^ heap->live_key;
 }
 
-HH_MUST_USE static inline int hh_alloc(struct hh_heap *heap, size_t bytes,
-                                       hh_handle *out)
+HH_MUST_USE HH_INLINE int hh_alloc(struct hh_heap *heap, size_t bytes, hh_handle *out)
 {
     if (HH_UNLIKELY(bytes - 1 >= HH_SMALL_MAX || !heap))
         return hh_alloc_slow(heap, bytes, out);
-    uint32_t class_ = hh_class_of(bytes);
+    uint64_t class_ = hh_class_of(bytes);
     struct hh_mag *mag = heap->mag[class_];
     if (HH_UNLIKELY(!mag))
         return hh_alloc_slow(heap, bytes, out);
     uint32_t last = HH_PEEK(&mag->count) - 1;
     if (HH_UNLIKELY(last >= HH_MAG_ITEMS))
         return hh_alloc_slow(heap, bytes, out);
-    uint32_t index = HH_PEEK(&mag->item[last]);
+    uint64_t item = HH_PEEK(&mag->item[last]);
+    uint32_t index = (uint32_t)item;
     if (HH_UNLIKELY(index >= heap->limit))
         return hh_alloc_slow(heap, bytes, out);
     struct hh_entry *entry = &heap->table[index];
+    HH_STORE(heap->busy, index + UINT64_C(1));
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     uint64_t w = HH_LOAD(&entry->w);
-    if (HH_UNLIKELY(hh_w_state(w) != HH_CACHED))
+    if (HH_UNLIKELY(w >> HH_STATE_SHIFT != ((item >> 32 << 4) ^ heap->cached_key))) {
+        HH_STORE(heap->busy, UINT64_C(0));
         return hh_alloc_slow(heap, bytes, out);
-    /* M is that of this W: both change at once when a block is attached, and no W comes
-     * twice. An index that is here by mistake has another class, or loses the CAS. */
-    if (HH_UNLIKELY((HH_PEEK(&entry->m) >> HH_M_CLASS_SHIFT & 255) != class_ ||
-                    !HH_CAS(&entry->w, &w, w ^ hh_w(0, HH_CACHED ^ HH_LIVE, 0))))
-        return hh_alloc_slow(heap, bytes, out);
+    }
     HH_PUT(&entry->m,
-           (uint64_t)class_ << HH_M_CLASS_SHIFT | (hh_class_bytes(class_) - bytes));
+           heap->home << HH_M_HOME_SHIFT | class_ << HH_M_CLASS_SHIFT | bytes);
+    HH_STORE(&entry->w, w ^ hh_w(0, HH_CACHED ^ HH_LIVE, 0));
     HH_STORE(&mag->count, last);
-    heap->allocs++;
-    out->word = heap->key | hh_w_gen(w) << 32 | index;
+    HH_STORE(heap->busy, UINT64_C(0));
+    out->word = item;
     return 0;
 }
 
-HH_MUST_USE static inline int hh_free(struct hh_heap *heap, hh_handle block)
+/* Makes the magazine hot that a block with this M goes to. Zero: not to one of ours. */
+static inline int hh_free_aim(struct hh_heap *heap, uint64_t m)
 {
-    uint32_t index = (uint32_t)block.word;
+    struct hh_mag *mag = heap->mag[m >> HH_M_CLASS_SHIFT & 127];
+    if (m >> HH_M_HOME_SHIFT != heap->home || !mag)
+        return 0;
+    heap->hot = m >> HH_M_CLASS_SHIFT;
+    heap->hot_mag = mag;
+    heap->hot_full = heap->full[m >> HH_M_CLASS_SHIFT & 127];
+    return 1;
+}
+
+HH_MUST_USE HH_INLINE int hh_free(struct hh_heap *heap, hh_handle block)
+{
+    uint32_t index = (uint32_t)block.word, count;
     if (HH_UNLIKELY(!heap || index >= heap->limit || heap->held))
         return hh_free_slow(heap, block);
     struct hh_entry *entry = &heap->table[index];
-    uint64_t w = HH_LOAD(&entry->w);
-    uint64_t m = HH_PEEK(&entry->m);
+    HH_STORE(heap->busy, index + UINT64_C(1));
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    uint64_t w = HH_LOAD(&entry->w), m = HH_PEEK(&entry->m), freed;
+    /* Shared with others, or of the last generation: the long way. */
     if (HH_UNLIKELY(w >> HH_STATE_SHIFT != hh_expects(heap, block) ||
-                    m >> HH_M_FLAGS_SHIFT || hh_w_gen(w) == HH_GEN_MAX))
-        return hh_free_slow(heap, block);
-    uint32_t class_ = (uint32_t)(m >> HH_M_CLASS_SHIFT) & 127;
-    struct hh_mag *mag = heap->mag[class_];
-    if (HH_UNLIKELY(!mag))
-        return hh_free_slow(heap, block);
-    uint32_t count = HH_PEEK(&mag->count);
-    if (HH_UNLIKELY(count >= heap->full[class_]))
-        return hh_free_slow(heap, block);
-    HH_PUT(&mag->item[count], index);
-    if (HH_UNLIKELY(!HH_CAS(&entry->w, &w,
-                            w + hh_w(1, HH_FREE, 0) - hh_w(0, HH_LIVE - HH_CACHED, 0))))
-        return hh_free_slow(heap, block);
-    HH_STORE(&mag->count, count + 1);
-    heap->frees++;
+                    HH_LOAD(heap->shared) ||
+                    __builtin_add_overflow(w, HH_W_FREED, &freed)))
+        goto slow;
+    /* Not ours, locked, flagged, or of another class than the last one. */
+    if (m >> HH_M_CLASS_SHIFT != heap->hot && !hh_free_aim(heap, m))
+        goto slow;
+    count = HH_PEEK(&heap->hot_mag->count);
+    if (HH_UNLIKELY(count >= heap->hot_full))
+        goto slow;
+    HH_PUT(&heap->hot_mag->item[count], block.word + (UINT64_C(1) << 32));
+    HH_STORE(&entry->w, freed);
+    HH_STORE(&heap->hot_mag->count, count + 1);
+    HH_STORE(heap->busy, UINT64_C(0));
     return 0;
+slow:
+    HH_STORE(heap->busy, UINT64_C(0));
+    return hh_free_slow(heap, block);
 }
 
-HH_MUST_USE static inline int hh_lock(struct hh_heap *heap, hh_handle block,
-                                      unsigned mode, int64_t deadline, void **out)
+HH_MUST_USE HH_INLINE int hh_lock(struct hh_heap *heap, hh_handle block, unsigned mode,
+                                  int64_t deadline, void **out)
 {
     uint32_t index = (uint32_t)block.word;
-    if (HH_UNLIKELY(!heap || mode != HH_PIN || heap->top >= heap->cells ||
+    if (HH_UNLIKELY(!heap || mode != HH_PIN || (uint32_t)heap->held >= heap->cells ||
                     index >= heap->limit))
         return hh_lock_slow(heap, block, mode, deadline, out);
-    uint64_t *cell = &heap->cell[heap->top];
+    uint64_t *cell = &heap->cell[(uint32_t)heap->held];
     /* The pin itself. It may leave this core's store buffer only after W is read below;
      * the mover makes every core drain it between setting MOVING and reading cells. */
     HH_STORE(cell, block.word);
@@ -153,21 +185,19 @@ HH_MUST_USE static inline int hh_lock(struct hh_heap *heap, hh_handle block,
         HH_STORE(cell, UINT64_C(0));
         return hh_lock_slow(heap, block, mode, deadline, out);
     }
-    heap->top++;
     heap->held++;
     *out = heap->base + place * 16;
     return 0;
 }
 
-HH_MUST_USE static inline int hh_unlock(struct hh_heap *heap, hh_handle block)
+HH_MUST_USE HH_INLINE int hh_unlock(struct hh_heap *heap, hh_handle block)
 {
-    if (HH_UNLIKELY(!heap || !heap->top))
+    if (HH_UNLIKELY(!heap || !(uint32_t)heap->held))
         return hh_unlock_slow(heap, block);
-    uint64_t *cell = &heap->cell[heap->top - 1];
+    uint64_t *cell = &heap->cell[(uint32_t)heap->held - 1];
     if (HH_UNLIKELY(HH_PEEK(cell) != block.word))
         return hh_unlock_slow(heap, block);
     HH_STORE(cell, UINT64_C(0));
-    heap->top--;
     heap->held--;
     return 0;
 }

@@ -41,6 +41,35 @@ static int refuse_locked(struct hh_heap *heap, hh_handle block)
     return 0;
 }
 
+/*
+ * Ends the right of the lane that allocated a block to free its blocks by plain stores,
+ * so that this lane's CAS on W is safe. Costs a barrier once for a lane, then a load.
+ * Errors: -EBUSY that lane is just changing this very entry and does not get on.
+ */
+static int unbias(struct hh_heap *heap, uint64_t m, uint32_t index)
+{
+    uint32_t home = (uint32_t)(m >> HH_M_HOME_SHIFT) & 0xfff;
+    if (home == heap->owner >> 12)
+        return 0;
+    if (home >= heap->map->shape.lanes || home >= HH_LOAD(&heap->map->head->lanes_used))
+        return hh_fail(-EBADMSG, "entry %u comes from no door", index);
+    struct hh_lane *lane = hh_lane_at(heap->map, home);
+    if (HH_LIKELY(HH_LOAD(&lane->shared) == 2))
+        return 0;
+    uint64_t none = 0;
+    (void)HH_CAS(&lane->shared, &none, UINT64_C(1));
+    hh_os_settle();
+    for (int turn = 0; turn < 1000; turn++) {
+        uint64_t busy = HH_LOAD(&lane->busy), one = 1;
+        if (!busy)
+            (void)HH_CAS(&lane->shared, &one, UINT64_C(2));
+        if (busy != index + UINT64_C(1))
+            return 0;
+        hh_os_pause();
+    }
+    return hh_fail(-EBUSY, "door %u is stopped while it frees the block", home);
+}
+
 /* Ends a block whose index goes without one from here on: large ones, and the last
  * generation of an index. */
 static int free_bare(struct hh_heap *heap, uint32_t index, uint64_t w, bool large)
@@ -67,25 +96,29 @@ static int free_bare(struct hh_heap *heap, uint32_t index, uint64_t w, bool larg
     struct hh_mag *bare = heap->prev[0];
     uint32_t count = last ? 0 : HH_PEEK(&bare->count);
     if (!last)
-        HH_PUT(&bare->item[count], index);
+        HH_PUT(&bare->item[count], (uint64_t)index);
     uint64_t next =
         last ? hh_w(HH_GEN_MAX, HH_RETIRED, 0) : hh_w(hh_w_gen(w) + 1, HH_BARE, 0);
     bool done = HH_CAS(&hh_entry_at(map, index)->w, &w, next);
     if (done && !last)
         HH_STORE(&bare->count, count + 1);
     if (done && large) {
-        uint64_t d = hh_d(HH_PAGE_RUN, 0, index);
+        uint64_t run = hh_d(HH_PAGE_RUN, 0, index), d = run;
         (void)HH_ADD(&map->head->slot_bytes, -(uint64_t)pages * HH_PAGE);
         /* A mover that has claimed the run finds it nameless and gives it back. */
         if (HH_CAS(&hh_page_at(map, page)->d, &d,
-                   hh_d(HH_PAGE_CLAIMED, 1, heap->owner)))
-            hh_pages_release(heap, page, pages);
+                   hh_d(HH_PAGE_CLAIMED, 1, heap->owner))) {
+            if (hh_names(map, index, place))
+                HH_STORE(&hh_page_at(map, page)->d, run);
+            else
+                hh_pages_release(heap, page, pages);
+        }
     } else if (done) {
-        uint32_t mine = index + 1;
-        (void)HH_CAS(hh_slot_at(map, map_at), &mine, 0u);
-        hh_span_unuse(heap, page, 1);
+        hh_slot_release(map, (uint32_t)heap->owner, map_at, index, place);
     }
     HH_STORE(&intent->op, (uint32_t)HH_OP_NONE);
+    if (done && !large)
+        hh_span_unuse(heap, page, 1);
     return done ? 0 : -EAGAIN;
 }
 
@@ -96,7 +129,7 @@ static int free_cached(struct hh_heap *heap, uint32_t index, uint64_t w,
         return hh_fail(-ENOMEM, "no magazine is left");
     struct hh_mag *mag = heap->mag[class_];
     uint32_t count = HH_PEEK(&mag->count);
-    HH_PUT(&mag->item[count], index);
+    HH_PUT(&mag->item[count], heap->key | (hh_w_gen(w) + 1) << 32 | index);
     if (!HH_CAS(&hh_entry_at(heap->map, index)->w, &w,
                 hh_w(hh_w_gen(w) + 1, HH_CACHED, hh_w_place(w))))
         return -EAGAIN;
@@ -104,19 +137,43 @@ static int free_cached(struct hh_heap *heap, uint32_t index, uint64_t w,
     return 0;
 }
 
+/* A block of another lane, or of this one since others free its blocks too: the fast
+ * path with a CAS. False: nothing was done. */
+static bool free_shared(struct hh_heap *heap, hh_handle block)
+{
+    struct hh_entry *entry = &heap->table[(uint32_t)block.word];
+    uint64_t w = HH_LOAD(&entry->w), m = HH_LOAD(&entry->m);
+    uint32_t class_ = (uint32_t)(m >> HH_M_CLASS_SHIFT) & 127;
+    struct hh_mag *mag = heap->mag[class_];
+    if (w >> HH_STATE_SHIFT != hh_expects(heap, block) || m >> HH_M_FLAGS_SHIFT ||
+        !mag || hh_w_gen(w) == HH_GEN_MAX || unbias(heap, m, (uint32_t)block.word))
+        return false;
+    uint32_t count = HH_PEEK(&mag->count);
+    if (count >= heap->full[class_])
+        return false;
+    HH_PUT(&mag->item[count], block.word + (UINT64_C(1) << 32));
+    if (!HH_CAS(&entry->w, &w, hh_w(hh_w_gen(w) + 1, HH_CACHED, hh_w_place(w))))
+        return false;
+    HH_STORE(&mag->count, count + 1);
+    return true;
+}
+
 int hh_free_slow(struct hh_heap *heap, hh_handle block)
 {
+    uint32_t index = (uint32_t)block.word;
+    if (heap)
+        heap->hot = 0;
+    if (heap && index < heap->limit && !heap->held && free_shared(heap, block))
+        return 0;
     hh_why_clear();
     if (!heap || !hh_revive(heap))
         return -EINVAL;
-    uint32_t index = (uint32_t)block.word;
-    if (index >= heap->limit)
+    if (index >= heap->known)
         hh_refresh(heap);
-    if (block.word >> HH_TAG_SHIFT != heap->map->tag || index >= heap->limit)
+    if (block.word >> HH_TAG_SHIFT != heap->map->tag || index >= heap->known)
         return hh_fail(-ESTALE, "the handle is not of this heap");
     struct hh_entry *entry = hh_entry_at(heap->map, index);
     if (++heap->ticks % 16 == 0) {
-        hh_counters_flush(heap);
         hh_move_step(heap);
     }
     int error = refuse_locked(heap, block);
@@ -134,18 +191,23 @@ int hh_free_slow(struct hh_heap *heap, hh_handle block)
         if (m >> HH_M_OWNER_SHIFT) {
             uint32_t owner = (uint32_t)(m >> HH_M_OWNER_SHIFT);
             if (!hh_owner_dead(heap->map, owner) || !hh_recover_all(heap->map))
-                return hh_fail(-EBUSY, "door %u has the block locked", owner >> 16);
+                return hh_fail(-EBUSY, "door %u has the block locked", owner >> 12);
             continue;
         }
         bool large = class_ == HH_CLASS_LARGE;
         if (!class_ || class_ > HH_CLASS_LARGE)
             return hh_fail(-EBADMSG, "entry %u has class %u", index, class_);
+        error = large ? 0 : unbias(heap, m, index);
+        if (error)
+            return error;
+        /* What was read before the barrier may be of before a free by that lane. */
+        if (!large && HH_LOAD(&entry->w) != w)
+            continue;
         if (large || hh_w_gen(w) == HH_GEN_MAX)
             error = free_bare(heap, index, w, large);
         else
             error = free_cached(heap, index, w, class_);
         if (error != -EAGAIN) {
-            heap->frees += !error;
             return error;
         }
     }

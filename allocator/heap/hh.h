@@ -30,6 +30,7 @@ extern "C" {
 #endif
 
 #define HH_MUST_USE __attribute__((warn_unused_result))
+#define HH_INLINE   static inline __attribute__((always_inline))
 
 /* One thread's door to one segment. */
 struct hh_heap;
@@ -139,8 +140,7 @@ int hh_fd_get(const struct hh_heap *heap);
  * handle is left; -ENOSPC the disk or tmpfs is full. Safety: lock-free while this door
  * has a block of the class. Cost: 3 ns then.
  */
-HH_MUST_USE static inline int hh_alloc(struct hh_heap *heap, size_t bytes,
-                                       hh_handle *out);
+HH_MUST_USE HH_INLINE int hh_alloc(struct hh_heap *heap, size_t bytes, hh_handle *out);
 
 /*
  * Gives a block back; from here on its handle is refused everywhere.
@@ -150,7 +150,7 @@ HH_MUST_USE static inline int hh_alloc(struct hh_heap *heap, size_t bytes,
  *   stays whole, the contents are undefined.
  * Safety: lock-free; any door may free any block. Cost: 3 ns with room in the magazine.
  */
-HH_MUST_USE static inline int hh_free(struct hh_heap *heap, hh_handle block);
+HH_MUST_USE HH_INLINE int hh_free(struct hh_heap *heap, hh_handle block);
 
 /* The size that was asked for. Errors: -ESTALE. Safety: lock-free. */
 HH_MUST_USE int hh_bytes(struct hh_heap *heap, hh_handle block, size_t *out);
@@ -182,14 +182,14 @@ int64_t hh_deadline(int64_t timeout_ns);
  * door's thread unlocks it. Lock-free but for the wait named. Cost: 1 ns a pin, 5 ns an
  * exclusive lock.
  */
-HH_MUST_USE static inline int hh_lock(struct hh_heap *heap, hh_handle block,
-                                      unsigned mode, int64_t deadline, void **out);
+HH_MUST_USE HH_INLINE int hh_lock(struct hh_heap *heap, hh_handle block, unsigned mode,
+                                  int64_t deadline, void **out);
 
 /*
  * Undoes this door's latest lock of that block that is not undone yet (pins before an
  * exclusive lock).  Errors: -EPERM this door has not locked it; -ESTALE foreign handle.
  */
-HH_MUST_USE static inline int hh_unlock(struct hh_heap *heap, hh_handle block);
+HH_MUST_USE HH_INLINE int hh_unlock(struct hh_heap *heap, hh_handle block);
 
 /* --- roots: where a newcomer finds the data ----------------------------------------
  */
@@ -271,7 +271,7 @@ struct hh_stats {
     uint64_t table_bytes;        /* tables in use: handles, maps, magazines, lanes */
     uint64_t handles, handles_used;
     uint32_t clients, lanes; /* in use now */
-    uint64_t allocs, frees;  /* since creation; those of open doors lag a little */
+    uint64_t allocs, frees;  /* since creation */
     uint64_t moved_blocks, moved_bytes, moves_cancelled, moves_pinned;
     uint64_t batches, steps, step_ns, step_ns_max;
     uint64_t exclusive_waits, exclusive_wait_ns, exclusive_wait_ns_max;

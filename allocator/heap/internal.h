@@ -65,6 +65,8 @@ int hh_os_token(struct hh_map *map, uint32_t client, void **token); /* -EAGAIN: 
 bool hh_os_alive(struct hh_map *map, uint32_t client);
 bool hh_os_barrier_register(void);
 int hh_os_barrier(void);
+void hh_os_settle(void);
+void hh_os_pause(void);
 void hh_os_wait(uint32_t *word, uint32_t value, int64_t timeout_ns);
 void hh_os_wake(uint32_t *word);
 
@@ -109,7 +111,7 @@ static inline uint64_t hh_page_of(struct hh_map *map, uint64_t place)
 }
 static inline uint32_t hh_owner(uint32_t lane, uint64_t epoch)
 {
-    return lane << 16 | (uint32_t)(epoch & 0xffff);
+    return lane << 12 | (uint32_t)(epoch & 0xfff);
 }
 /* Indexes that have memory in the table. */
 uint32_t hh_limit(struct hh_map *map);
@@ -131,6 +133,7 @@ void hh_mag_return(struct hh_heap *heap, struct hh_mag *mag);
 struct hh_mag *hh_mag_take(struct hh_heap *heap, uint32_t class_);
 bool hh_mag_give(struct hh_heap *heap, uint32_t class_, struct hh_mag *mag);
 int hh_bare_peek(struct hh_heap *heap, uint32_t *index);
+bool hh_item_cached(struct hh_heap *heap, uint64_t item);
 void hh_bare_drop(struct hh_heap *heap);
 bool hh_bare_room(struct hh_heap *heap);
 void hh_mag_strip(struct hh_heap *heap, struct hh_mag *mag);
@@ -147,6 +150,8 @@ int hh_slot_find(struct hh_map *map, uint64_t place, uint32_t *page, uint64_t *m
 uint64_t hh_slots_at(struct hh_map *map, uint32_t page, uint32_t class_);
 void hh_slot_settle(struct hh_map *map, uint32_t owner, uint64_t map_at, uint32_t index,
                     uint64_t place);
+void hh_slot_release(struct hh_map *map, uint32_t owner, uint64_t map_at,
+                     uint32_t index, uint64_t place);
 bool hh_names(struct hh_map *map, uint32_t index, uint64_t place);
 void hh_span_unuse(struct hh_heap *heap, uint32_t page, uint32_t slots);
 void hh_span_leave(struct hh_heap *heap, uint32_t page);
@@ -166,6 +171,11 @@ void hh_recover_owned(struct hh_map *map, uint32_t client);
 void hh_lane_end(struct hh_map *map, uint32_t lane, uint64_t state);
 
 /* --- lock.c --- */
+static inline size_t hh_size(uint64_t m, size_t capacity)
+{
+    size_t size = m & HH_M_SIZE_MASK;
+    return (m >> HH_M_CLASS_SHIFT & 255) == HH_CLASS_LARGE ? capacity - size : size;
+}
 int hh_capacity(struct hh_map *map, uint64_t w, uint64_t m, size_t *out);
 
 /* --- mover.c --- */
@@ -178,9 +188,10 @@ void hh_move_step(struct hh_heap *heap);
 bool hh_revive(struct hh_heap *heap);
 static inline void hh_refresh(struct hh_heap *heap)
 {
-    heap->limit = hh_limit(heap->map);
+    heap->known = hh_limit(heap->map);
+    /* Without membarrier nobody could wait for this lane's plain stores. */
+    heap->limit = heap->strict ? 0 : heap->known;
 }
-void hh_counters_flush(struct hh_heap *heap);
 
 /* --- policy.c --- */
 void hh_policy_start(struct hh_header *head);

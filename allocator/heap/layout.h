@@ -43,7 +43,7 @@ struct hh_shape {
     uint32_t lanes;
 };
 
-/* client word: epoch 16 << 8 | enum. Changed by CAS, to anything but USED under the
+/* client word: epoch << 8 | enum. Changed by CAS, to anything but USED under the
  * client's byte lock. */
 enum hh_client_state { HH_CLIENT_FREE = 0, HH_CLIENT_USED = 1, HH_CLIENT_DEAD = 2 };
 
@@ -87,7 +87,7 @@ struct hh_header {
     uint64_t class_slots[HH_CLASSES + 1], class_used[HH_CLASSES + 1];
     uint64_t moved_blocks, moved_bytes, moves_cancelled, moves_pinned, batches;
     uint64_t steps, step_ns, step_ns_max, recoveries;
-    uint64_t past_allocs, past_frees; /* of lanes that were closed */
+    uint64_t strips; /* blocks taken from free indexes */
 
     /* Thresholds: each 8 bytes, relaxed; doubles by their bits. */
     uint64_t policy[16] __attribute__((aligned(64)));
@@ -130,12 +130,17 @@ struct hh_note {
 struct hh_lane {
     uint64_t state;
     uint64_t epoch;  /* raised by recovery or close, before state is cleared */
+    uint64_t shared; /* 0: frees its own blocks by plain stores; 1: is to stop that; 2:
+                      * has stopped, for good. Raised by any lane, by CAS (free.c) */
     uint64_t wants;  /* handle this lane waits for exclusively; release, own thread */
     uint32_t notes;  /* valid entries of note; release, own thread */
     uint32_t strict; /* 1: pins by xchg; own thread, before its first pin */
     uint32_t cells_used; /* pin cells the mover must look at; rises; own thread */
     uint32_t excl_used;
-    uint64_t allocs, frees, waits, wait_ns, wait_ns_max; /* own thread, relaxed */
+    uint64_t waits, wait_ns, wait_ns_max; /* own thread, relaxed */
+    /* index + 1 of the entry whose W this lane is about to change by a plain store; own
+     * thread, release; the mover and unbias look at it after a barrier. */
+    uint64_t busy __attribute__((aligned(64)));
     struct hh_intent intent __attribute__((aligned(64)));
     struct hh_note note[HH_BATCH] __attribute__((aligned(64)));
     uint64_t cell[HH_CELLS] __attribute__((aligned(64)));
@@ -162,6 +167,15 @@ struct hh_pageword {
     uint32_t pages; /* of a head: length of its run; written while CLAIMED */
     uint32_t used;  /* of a span: slots in use; hint, fetch-add */
 };
+
+/* The capacity of a class 1 to HH_CLASSES. */
+static inline uint32_t hh_class_bytes(uint32_t class_)
+{
+    if (class_ <= 8)
+        return class_ * 16;
+    uint32_t log = 7 + (class_ - 9) / 8;
+    return (9 + (class_ - 9) % 8) << (log - 3);
+}
 
 static inline uint64_t hh_d(enum hh_page_kind kind, uint64_t class_, uint64_t value)
 {

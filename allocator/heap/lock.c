@@ -14,6 +14,7 @@
 #include <errno.h>
 
 #define SLICE_NS INT64_C(2000000)
+#define DEEP     (UINT64_C(1) << 32) /* in held: a lock that is not on the stack */
 
 static void store_cell(struct hh_heap *heap, uint64_t *cell, uint64_t handle)
 {
@@ -49,10 +50,10 @@ static int pinned_place(struct hh_heap *heap, hh_handle block, uint64_t *place)
 
 static int known(struct hh_heap *heap, hh_handle block)
 {
-    if ((uint32_t)block.word >= heap->limit)
+    if ((uint32_t)block.word >= heap->known)
         hh_refresh(heap);
     if (block.word >> HH_TAG_SHIFT != heap->map->tag ||
-        (uint32_t)block.word >= heap->limit)
+        (uint32_t)block.word >= heap->known)
         return hh_fail(-ESTALE, "the handle is not of this heap");
     return 0;
 }
@@ -63,8 +64,8 @@ static uint64_t *find_cell(struct hh_heap *heap, uint64_t handle, bool *again)
 {
     struct hh_lane *lane = heap->lane;
     *again = false;
-    if (heap->top < HH_CELLS_FAST)
-        return &lane->cell[heap->top];
+    if ((uint32_t)heap->held < HH_CELLS_FAST)
+        return &lane->cell[(uint32_t)heap->held];
     uint32_t unused = HH_CELLS;
     for (uint32_t i = HH_CELLS_FAST; i < HH_CELLS; i++) {
         uint64_t in = HH_PEEK(&lane->cell[i]);
@@ -98,11 +99,12 @@ static int pin(struct hh_heap *heap, hh_handle block, void **out)
             HH_STORE(cell, UINT64_C(0));
         return error;
     }
-    if (cell == &heap->lane->cell[heap->top] && heap->top < HH_CELLS_FAST)
-        heap->top++;
-    else
+    if (cell < &heap->lane->cell[HH_CELLS_FAST]) {
+        heap->held++;
+    } else {
         heap->nest[cell - heap->lane->cell]++;
-    heap->held++;
+        heap->held += DEEP;
+    }
     *out = heap->base + place * 16;
     return 0;
 }
@@ -115,9 +117,9 @@ static bool closes_circle(struct hh_heap *heap, uint32_t owner)
     for (uint32_t step = 0; step <= map->shape.lanes; step++) {
         if (owner == (uint32_t)heap->owner)
             return true;
-        if (!owner || owner >> 16 >= lanes || owner >> 16 >= map->shape.lanes)
+        if (!owner || owner >> 12 >= lanes || owner >> 12 >= map->shape.lanes)
             return false;
-        uint64_t wants = HH_LOAD(&hh_lane_at(map, owner >> 16)->wants);
+        uint64_t wants = HH_LOAD(&hh_lane_at(map, owner >> 12)->wants);
         if (!wants || (uint32_t)wants >= hh_limit(map))
             return false;
         struct hh_entry *entry = hh_entry_at(map, (uint32_t)wants);
@@ -130,7 +132,7 @@ static bool closes_circle(struct hh_heap *heap, uint32_t owner)
 
 static int late(struct hh_heap *heap, uint32_t owner)
 {
-    uint32_t lane = owner >> 16, pid = 0;
+    uint32_t lane = owner >> 12, pid = 0;
     if (lane < heap->map->shape.lanes) {
         uint64_t state = HH_LOAD(&hh_lane_at(heap->map, lane)->state);
         uint32_t client = (uint32_t)(state >> 32) & 0xffff;
@@ -148,7 +150,7 @@ static int wait_for(struct hh_heap *heap, struct hh_entry *entry, uint64_t m,
     if (owner == (uint32_t)heap->owner)
         return hh_fail(-EDEADLK, "this door has the lock already");
     if (closes_circle(heap, owner))
-        return hh_fail(-EDEADLK, "door %u waits for this one", owner >> 16);
+        return hh_fail(-EDEADLK, "door %u waits for this one", owner >> 12);
     if (hh_owner_dead(heap->map, owner))
         (void)hh_recover_all(heap->map);
     int64_t now = hh_now();
@@ -157,7 +159,8 @@ static int wait_for(struct hh_heap *heap, struct hh_entry *entry, uint64_t m,
     if (!(m & HH_M_WAITERS) && !HH_CAS(&entry->m, &m, m | HH_M_WAITERS))
         return 0;
     int64_t slice = deadline - now < SLICE_NS ? deadline - now : SLICE_NS;
-    hh_os_wait((uint32_t *)(void *)&entry->m + 1, owner, slice);
+    hh_os_wait((uint32_t *)(void *)&entry->m + 1, (uint32_t)((m | HH_M_WAITERS) >> 32),
+               slice);
     int64_t waited = hh_now() - now;
     HH_PUT(&heap->lane->wait_ns, HH_PEEK(&heap->lane->wait_ns) + (uint64_t)waited);
     return 0;
@@ -216,7 +219,7 @@ static int lock_exclusive(struct hh_heap *heap, hh_handle block, int64_t deadlin
         HH_STORE(&lane->excl[i], UINT64_C(0));
         return error;
     }
-    heap->held++;
+    heap->held += DEEP;
     *out = heap->base + place * 16;
     return error;
 }
@@ -261,19 +264,19 @@ int hh_unlock_slow(struct hh_heap *heap, hh_handle block)
     for (uint32_t i = HH_PEEK(&lane->cells_used); i-- > 0;) {
         if (HH_PEEK(&lane->cell[i]) != block.word)
             continue;
-        heap->held--;
+        heap->held -= i >= HH_CELLS_FAST ? DEEP : 0;
         if (i >= HH_CELLS_FAST && --heap->nest[i])
             return 0;
         HH_STORE(&lane->cell[i], UINT64_C(0));
         /* A cell is never moved to another: the mover would miss it in between. */
-        while (heap->top && !HH_PEEK(&lane->cell[heap->top - 1]))
-            heap->top--;
+        while ((uint32_t)heap->held && !HH_PEEK(&lane->cell[(uint32_t)heap->held - 1]))
+            heap->held--;
         return 0;
     }
     for (uint32_t i = HH_PEEK(&lane->excl_used); i-- > 0;) {
         if (HH_PEEK(&lane->excl[i]) != block.word)
             continue;
-        heap->held--;
+        heap->held -= DEEP;
         disown(heap, block);
         HH_STORE(&lane->excl[i], UINT64_C(0));
         return 0;
@@ -328,6 +331,6 @@ int hh_bytes(struct hh_heap *heap, hh_handle block, size_t *out)
     if (!error)
         error = hh_capacity(heap->map, w, m, &capacity);
     if (!error)
-        *out = capacity - (m & HH_M_SLACK_MASK);
+        *out = hh_size(m, capacity);
     return error;
 }

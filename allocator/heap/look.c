@@ -43,10 +43,10 @@ int hh_walk(struct hh_heap *heap,
         uint64_t w = HH_LOAD(&entry->w), m = HH_LOAD(&entry->m);
         struct hh_block block = {.offset = hh_w_place(w) * 16};
         if (!in_use(w) || hh_capacity(map, w, m, &block.usable) ||
-            (m & HH_M_SLACK_MASK) > block.usable)
+            (m & HH_M_SIZE_MASK) > block.usable)
             continue;
         block.handle.word = heap->key | hh_w_gen(w) << 32 | index;
-        block.bytes = block.usable - (m & HH_M_SLACK_MASK);
+        block.bytes = hh_size(m, block.usable);
         block.exclusive = m >> HH_M_OWNER_SHIFT != 0;
         count_locks(map, &block);
         int result = visit(&block, context);
@@ -69,7 +69,7 @@ static void count_span(struct hh_map *map, uint32_t page, uint32_t class_,
         if (!seen || seen & HH_SLOT_CLAIM || seen - 1 >= hh_limit(map))
             continue;
         enum hh_state state = hh_w_state(HH_LOAD(&hh_entry_at(map, seen - 1)->w));
-        out->cached += state == HH_CACHED;
+        out->cached += state == HH_CACHED || state == HH_TAKEN;
         out->moving += state == HH_MOVING;
         out->live += state == HH_LIVE || state == HH_MOVING || state == HH_RESIZING;
     }
@@ -160,16 +160,18 @@ static void count_entries(struct hh_map *map, struct hh_stats *out)
         size_t capacity;
         enum hh_state state = hh_w_state(w);
         out->handles_used += w != 0;
-        if ((!in_use(w) && state != HH_CACHED) || hh_capacity(map, w, m, &capacity))
+        out->frees += hh_w_gen(w);
+        if ((!in_use(w) && state != HH_CACHED && state != HH_TAKEN) ||
+            hh_capacity(map, w, m, &capacity))
             continue;
-        if (state == HH_CACHED) {
+        if (!in_use(w)) {
             out->cached_blocks++;
             out->cached_bytes += capacity;
             continue;
         }
         out->live_blocks++;
         out->live_bytes += capacity;
-        out->requested_bytes += capacity - (m & HH_M_SLACK_MASK);
+        out->requested_bytes += hh_size(m, capacity);
     }
 }
 
@@ -181,8 +183,6 @@ static void count_lanes(struct hh_map *map, struct hh_stats *out)
     for (uint32_t i = 0; i < lanes && i < map->shape.lanes; i++) {
         struct hh_lane *lane = hh_lane_at(map, i);
         out->lanes += (uint32_t)(HH_LOAD(&lane->state) & 1);
-        out->allocs += HH_PEEK(&lane->allocs);
-        out->frees += HH_PEEK(&lane->frees);
         out->exclusive_waits += HH_PEEK(&lane->waits);
         out->exclusive_wait_ns += HH_PEEK(&lane->wait_ns);
         if (HH_PEEK(&lane->wait_ns_max) > out->exclusive_wait_ns_max)
@@ -200,15 +200,17 @@ int hh_stats(struct hh_heap *heap, struct hh_stats *out)
     struct hh_stats stats = {.bytes = map->shape.bytes, .segment_bytes = map->at.total};
     struct free_runs runs = {.out = &stats};
     struct stat info;
-    hh_counters_flush(heap);
     int error = hh_walk_extents(heap, add_extent, &runs);
     if (error)
         return error;
     if (map->fd >= 0 && !fstat(map->fd, &info))
         stats.footprint_bytes = (uint64_t)info.st_blocks * 512;
     count_entries(map, &stats);
-    stats.allocs = HH_PEEK(&head->past_allocs);
-    stats.frees = HH_PEEK(&head->past_frees);
+    /* Every free takes a generation, and so does a block that is taken from its index.
+     */
+    uint64_t strips = HH_PEEK(&head->strips);
+    stats.frees -= strips < stats.frees ? strips : stats.frees;
+    stats.allocs = stats.frees + stats.live_blocks;
     count_lanes(map, &stats);
     uint64_t blocks =
         (HH_PEEK(&head->used_pages) + HH_PEEK(&head->idle_pages)) * HH_PAGE;

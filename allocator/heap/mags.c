@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * mags.c - magazines: how free indexes change hands sixty at a time.
+ * mags.c - magazines: how free indexes change hands, 62 at a time.
  *
  * Built on: os.c. Units: magazines by number, those that bring sixty fresh indexes
  * first. Concurrency: the CAS on a magazine's owner word is the transfer; rows and
@@ -73,7 +73,7 @@ static int provide_mag(struct hh_map *map, uint64_t number)
                : 0;
 }
 
-/* The like for the sixty entries of the handle table that the nth of the second kind
+/* The like for the 62 entries of the handle table that the nth of the second kind
  * brings. */
 static int provide_entries(struct hh_map *map, uint64_t nth)
 {
@@ -127,12 +127,12 @@ static struct hh_mag *fill(struct hh_map *map, uint64_t nth)
     uint64_t left = map->shape.handles - nth * HH_MAG_ITEMS;
     uint32_t items = left < HH_MAG_ITEMS ? (uint32_t)left : HH_MAG_ITEMS;
     for (uint32_t i = 0; i < items; i++)
-        HH_PUT(&mag->item[i], (uint32_t)(nth * HH_MAG_ITEMS + items - 1 - i));
+        HH_PUT(&mag->item[i], nth * HH_MAG_ITEMS + items - 1 - i);
     HH_STORE(&mag->count, items);
     return mag;
 }
 
-/* A magazine of indexes without blocks: from the depot, else sixty fresh ones. */
+/* A magazine of indexes without blocks: from the depot, else 62 fresh ones. */
 static struct hh_mag *take_bare(struct hh_heap *heap)
 {
     struct hh_map *map = heap->map;
@@ -222,8 +222,8 @@ int hh_bare_peek(struct hh_heap *heap, uint32_t *index)
             hh_refresh(heap);
             continue;
         }
-        *index = HH_PEEK(&mag->item[count - 1]);
-        if (*index < heap->limit) {
+        *index = (uint32_t)HH_PEEK(&mag->item[count - 1]);
+        if (*index < heap->known) {
             enum hh_state state =
                 hh_w_state(HH_LOAD(&hh_entry_at(heap->map, *index)->w));
             if (state == HH_FREE || state == HH_BARE)
@@ -262,8 +262,21 @@ void hh_bare_push(struct hh_heap *heap, uint32_t index)
         return;
     struct hh_mag *mag = heap->prev[0];
     uint32_t count = HH_PEEK(&mag->count);
-    HH_PUT(&mag->item[count], index);
+    HH_PUT(&mag->item[count], (uint64_t)index);
     HH_STORE(&mag->count, count + 1);
+}
+
+/* Whether the entry is as the item says: free, with its block, of that generation. A
+ * mover that is about to take the block is told not to. */
+bool hh_item_cached(struct hh_heap *heap, uint64_t item)
+{
+    uint64_t *word = &hh_entry_at(heap->map, (uint32_t)item)->w, w = HH_LOAD(word);
+    if ((item ^ heap->key) >> HH_TAG_SHIFT || hh_w_gen(w) != (item >> 32 & HH_GEN_MAX))
+        return false;
+    if (hh_w_state(w) == HH_TAKEN &&
+        HH_CAS(word, &w, hh_w(hh_w_gen(w), HH_CACHED, hh_w_place(w))))
+        return true;
+    return hh_w_state(w) == HH_CACHED;
 }
 
 /* Takes the blocks from all items and keeps the indexes; the magazine is empty then. */
@@ -272,9 +285,11 @@ void hh_mag_strip(struct hh_heap *heap, struct hh_mag *mag)
     uint32_t count = HH_PEEK(&mag->count);
     count = count < HH_MAG_ITEMS ? count : HH_MAG_ITEMS;
     while (count > 0) {
-        uint32_t index = HH_PEEK(&mag->item[count - 1]);
-        if (index < heap->limit) {
-            hh_slot_strip(heap, index);
+        uint64_t item = HH_PEEK(&mag->item[count - 1]);
+        uint32_t index = (uint32_t)item;
+        if (index < heap->known) {
+            if (hh_item_cached(heap, item))
+                hh_slot_strip(heap, index);
             enum hh_state state = hh_w_state(HH_LOAD(&heap->table[index].w));
             if (state == HH_BARE || state == HH_FREE)
                 hh_bare_push(heap, index);

@@ -95,6 +95,9 @@ static void scan_pins(struct hh_heap *heap)
     for (uint32_t i = 0; i < lanes && i < map->shape.lanes; i++) {
         struct hh_lane *lane = hh_lane_at(map, i);
         uint32_t cells = HH_LOAD(&lane->cells_used), excl = HH_LOAD(&lane->excl_used);
+        uint64_t busy = HH_LOAD(&lane->busy);
+        for (uint32_t n = 0; busy && n < heap->mover->notes; n++)
+            heap->mover->pinned[n] |= heap->lane->note[n].index + UINT64_C(1) == busy;
         mark_pinned(heap, lane->cell, cells < HH_CELLS ? cells : HH_CELLS);
         mark_pinned(heap, lane->excl, excl < HH_EXCL ? excl : HH_EXCL);
     }
@@ -133,8 +136,21 @@ static bool find_room(struct hh_heap *heap, uint32_t class_, uint32_t note)
 static void unmove(struct hh_heap *heap, uint32_t note)
 {
     uint64_t w = heap->mover->w[note];
+    enum hh_state state = hh_w_state(w) == HH_TAKEN ? HH_CACHED : HH_LIVE;
     (void)HH_CAS(&hh_entry_at(heap->map, heap->lane->note[note].index)->w, &w,
-                 w ^ hh_w(0, HH_MOVING ^ HH_LIVE, 0));
+                 hh_w(hh_w_gen(w), state, hh_w_place(w)));
+}
+
+/* A cached block of the batch that its lane is not allocating: taken from the index. */
+static void take_cached(struct hh_heap *heap, uint32_t n, uint32_t page)
+{
+    uint64_t w = heap->mover->w[n];
+    uint64_t bare = hh_w_gen(w) == HH_GEN_MAX ? hh_w(HH_GEN_MAX, HH_RETIRED, 0)
+                                              : hh_w(hh_w_gen(w) + 1, HH_BARE, 0);
+    if (!HH_CAS(&hh_entry_at(heap->map, heap->lane->note[n].index)->w, &w, bare))
+        return;
+    (void)HH_ADD(&heap->map->head->strips, 1);
+    hh_span_unuse(heap, page, 1);
 }
 
 /* One block of the batch to its new slot. */
@@ -146,8 +162,10 @@ static void move_one(struct hh_heap *heap, uint32_t n, uint32_t page, uint32_t c
     uint32_t bytes = map->classes[class_].bytes, owner = (uint32_t)heap->owner;
     uint64_t w = mover->w[n];
     if (mover->pinned[n]) {
-        mover->done.pinned++;
+        mover->done.pinned += hh_w_state(w) == HH_MOVING;
         unmove(heap, n);
+    } else if (hh_w_state(w) == HH_TAKEN) {
+        take_cached(heap, n, page);
     } else if (!find_room(heap, class_, n)) {
         unmove(heap, n);
     } else {
@@ -185,7 +203,7 @@ static void flush(struct hh_heap *heap, uint32_t page, uint32_t class_)
 
 /* --- spans --- */
 
-/* One slot of a victim: a cached block is taken away, a live one joins the batch. */
+/* One slot of a victim: its block joins the batch, to be taken away or moved. */
 static void take_slot(struct hh_heap *heap, uint64_t map_at, uint64_t place)
 {
     struct hh_mover *mover = heap->mover;
@@ -197,11 +215,8 @@ static void take_slot(struct hh_heap *heap, uint64_t map_at, uint64_t place)
     uint64_t w = HH_LOAD(&entry->w);
     if (hh_w_place(w) != place)
         return;
-    if (hh_w_state(w) == HH_CACHED) {
-        hh_slot_strip(heap, index);
-        return;
-    }
-    if (hh_w_state(w) != HH_LIVE)
+    enum hh_state state = hh_w_state(w);
+    if (state != HH_LIVE && state != HH_CACHED)
         return;
     uint32_t n = mover->notes;
     struct hh_note *note = &heap->lane->note[n];
@@ -214,7 +229,7 @@ static void take_slot(struct hh_heap *heap, uint64_t map_at, uint64_t place)
         HH_STORE(&heap->lane->notes, n);
         return;
     }
-    uint64_t moving = w ^ hh_w(0, HH_LIVE ^ HH_MOVING, 0);
+    uint64_t moving = hh_w(hh_w_gen(w), state == HH_LIVE ? HH_MOVING : HH_TAKEN, place);
     if (!HH_CAS(&entry->w, &w, moving)) {
         hh_slot_settle(heap->map, (uint32_t)heap->owner, map_at, index, place);
         HH_STORE(&heap->lane->notes, n);
@@ -535,8 +550,13 @@ void hh_move_step(struct hh_heap *heap)
         uint64_t took = (uint64_t)(hh_now() - start);
         (void)HH_ADD(&head->step_ns, took);
         hh_max(&head->step_ns_max, took);
-        heap->since_ns =
-            (uint64_t)start + took + (uint64_t)((double)took / policy.overhead_max);
+        /* Where steps bring nothing, ever less often, up to a second. */
+        struct hh_moved *done = &heap->mover->done;
+        bool useless = !done->bytes && !done->returned_bytes && !done->punched_bytes;
+        heap->idle_ns = useless ? heap->idle_ns * 2 + 100000 : 0;
+        heap->idle_ns = heap->idle_ns < 1000000000 ? heap->idle_ns : 1000000000;
+        heap->since_ns = (uint64_t)start + took + heap->idle_ns +
+                         (uint64_t)((double)took / policy.overhead_max);
     }
     heap->in_step = 0;
 }

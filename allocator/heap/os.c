@@ -250,6 +250,20 @@ int hh_os_barrier(void)
     return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) ? -errno : 0;
 }
 
+/* Makes sure that what other threads stored before is visible here. Where the kernel
+ * has no barrier for that: long enough for any store buffer. */
+void hh_os_settle(void)
+{
+    if (hh_os_barrier())
+        hh_os_pause();
+}
+
+void hh_os_pause(void)
+{
+    struct timespec little = {0, 50000};
+    (void)nanosleep(&little, NULL);
+}
+
 void hh_os_wait(uint32_t *word, uint32_t value, int64_t timeout_ns)
 {
     struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};

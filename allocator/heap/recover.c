@@ -17,12 +17,12 @@
 
 bool hh_owner_dead(struct hh_map *map, uint32_t owner)
 {
-    uint32_t lane = owner >> 16;
+    uint32_t lane = owner >> 12;
     if (lane >= map->shape.lanes || lane >= HH_LOAD(&map->head->lanes_used))
         return true;
     struct hh_lane *record = hh_lane_at(map, lane);
     uint64_t state = HH_LOAD(&record->state);
-    if (!(state & 1) || (HH_LOAD(&record->epoch) & 0xffff) != (owner & 0xffff))
+    if (!(state & 1) || (HH_LOAD(&record->epoch) & 0xfff) != (owner & 0xfff))
         return true;
     uint32_t client = (uint32_t)(state >> 32) & 0xffff;
     return client >= map->shape.clients || !hh_os_alive(map, client);
@@ -36,9 +36,8 @@ static void recover_slot(struct hh_map *map, uint32_t owner, uint32_t index,
         map_at >= map->at.area_at)
         return;
     hh_slot_settle(map, owner, map_at, index, place);
-    uint32_t left = index + 1;
-    if (HH_LOAD(hh_slot_at(map, map_at)) == left && !hh_names(map, index, place))
-        (void)HH_CAS(hh_slot_at(map, map_at), &left, 0u);
+    if (!hh_names(map, index, place))
+        hh_slot_release(map, owner, map_at, index, place);
 }
 
 /* A run the dead was taking, giving, or moving a large block from or to. */
@@ -98,6 +97,8 @@ static void recover_notes(struct hh_map *map, uint32_t owner, struct hh_lane *la
         uint64_t *word = &hh_entry_at(map, note.index)->w, w = HH_LOAD(word);
         if (hh_w_state(w) == HH_MOVING && hh_w_place(w) == note.from)
             (void)HH_CAS(word, &w, w ^ hh_w(0, HH_MOVING ^ HH_LIVE, 0));
+        if (hh_w_state(w) == HH_TAKEN && hh_w_place(w) == note.from)
+            (void)HH_CAS(word, &w, w ^ hh_w(0, HH_TAKEN ^ HH_CACHED, 0));
         if (note.to)
             recover_slot(map, owner, note.index, note.to, note.map_to);
         recover_slot(map, owner, note.index, note.from, note.map_from);
@@ -116,7 +117,7 @@ static void recover_locks(struct hh_map *map, uint32_t owner, struct hh_lane *la
         struct hh_entry *entry = hh_entry_at(map, index);
         uint64_t m = HH_LOAD(&entry->m);
         while (m >> HH_M_OWNER_SHIFT == owner) {
-            uint64_t freed = (m & ~(UINT64_MAX << HH_M_OWNER_SHIFT) & ~HH_M_WAITERS);
+            uint64_t freed = m & ~(UINT64_MAX << HH_M_OWNER_SHIFT) & ~HH_M_WAITERS;
             if (HH_CAS(&entry->m, &m, freed | HH_M_OWNERDEAD))
                 hh_os_wake((uint32_t *)(void *)&entry->m + 1);
         }
@@ -151,10 +152,13 @@ static void recover_mag(struct hh_map *map, uint64_t number, uint32_t owner)
         return;
     }
     /* The item above count may be of a free that was cut short. */
-    if (count < HH_MAG_ITEMS && mag->item[count] < hh_limit(map)) {
-        enum hh_state state =
-            hh_w_state(HH_LOAD(&hh_entry_at(map, mag->item[count])->w));
-        count += state == HH_CACHED || state == HH_BARE;
+    if (count < HH_MAG_ITEMS && (uint32_t)mag->item[count] < hh_limit(map)) {
+        uint64_t item = mag->item[count];
+        uint64_t w = HH_LOAD(&hh_entry_at(map, (uint32_t)item)->w);
+        enum hh_state state = hh_w_state(w);
+        count += ((state == HH_CACHED || state == HH_TAKEN) &&
+                  hh_w_gen(w) == (item >> 32 & HH_GEN_MAX)) ||
+                 (state == HH_BARE && !class_);
     }
     HH_STORE(&mag->count, count);
     HH_STORE(&mag->owner, hh_mag_word(HH_MAG_DEPOT, count ? class_ : 127u, 0));
@@ -208,12 +212,9 @@ void hh_lane_end(struct hh_map *map, uint32_t lane, uint64_t state)
     for (uint32_t i = 0; i < HH_EXCL; i++)
         HH_STORE(&record->excl[i], UINT64_C(0));
     HH_STORE(&record->wants, UINT64_C(0));
-    (void)HH_ADD(&map->head->past_allocs, HH_PEEK(&record->allocs));
-    (void)HH_ADD(&map->head->past_frees, HH_PEEK(&record->frees));
-    HH_PUT(&record->allocs, UINT64_C(0));
-    HH_PUT(&record->frees, UINT64_C(0));
+    HH_STORE(&record->busy, UINT64_C(0));
     uint64_t epoch = HH_LOAD(&record->epoch) + 1;
-    HH_STORE(&record->epoch, epoch & 0xffff ? epoch : epoch + 1);
+    HH_STORE(&record->epoch, epoch & 0xfff ? epoch : epoch + 1);
     (void)HH_CAS(&record->state, &state, UINT64_C(0));
 }
 

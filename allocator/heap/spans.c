@@ -20,8 +20,9 @@ bool hh_names(struct hh_map *map, uint32_t index, uint64_t place)
 {
     uint64_t w = HH_LOAD(&hh_entry_at(map, index)->w);
     enum hh_state state = hh_w_state(w);
-    return hh_w_place(w) == place && (state == HH_CACHED || state == HH_LIVE ||
-                                      state == HH_MOVING || state == HH_RESIZING);
+    return hh_w_place(w) == place &&
+           (state == HH_CACHED || state == HH_LIVE || state == HH_MOVING ||
+            state == HH_RESIZING || state == HH_TAKEN);
 }
 
 /* Head page and slot word of a place in a span. Errors: -EBADMSG it is in none. */
@@ -54,30 +55,42 @@ int hh_slot_find(struct hh_map *map, uint64_t place, uint32_t *page, uint64_t *m
  * Ends the claim `owner` has on a slot, by what the entry says: it names the place, and
  * the slot becomes its own, or it does not, and the slot is free. Repeats harmlessly.
  * The second look catches who took the block away while the slot was still claimed and
- * so could not free it.
+ * so could not free it. Nobody ever changes index + 1 to 0 at once: the same index may
+ * have come to the same slot again in between.
  */
 void hh_slot_settle(struct hh_map *map, uint32_t owner, uint64_t map_at, uint32_t index,
                     uint64_t place)
 {
-    uint32_t *slot = hh_slot_at(map, map_at);
-    if (HH_LOAD(slot) != (HH_SLOT_CLAIM | owner))
-        return;
-    if (!hh_names(map, index, place)) {
-        HH_STORE(slot, 0u);
-        return;
+    uint32_t *slot = hh_slot_at(map, map_at), claim = HH_SLOT_CLAIM | owner;
+    while (HH_LOAD(slot) == claim) {
+        uint32_t mine = index + 1;
+        if (!hh_names(map, index, place)) {
+            HH_STORE(slot, 0u);
+            return;
+        }
+        HH_STORE(slot, mine);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        if (hh_names(map, index, place) || !HH_CAS(slot, &mine, claim))
+            return;
     }
-    HH_STORE(slot, index + 1);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Frees a slot that its entry no longer names, unless it does again. Under a claim of
+ * somebody else it is left to the claimer. */
+void hh_slot_release(struct hh_map *map, uint32_t owner, uint64_t map_at,
+                     uint32_t index, uint64_t place)
+{
     uint32_t mine = index + 1;
-    if (!hh_names(map, index, place))
-        (void)HH_CAS(slot, &mine, 0u);
+    if (HH_CAS(hh_slot_at(map, map_at), &mine, HH_SLOT_CLAIM | owner))
+        hh_slot_settle(map, owner, map_at, index, place);
 }
 
 static void intend(struct hh_heap *heap, uint32_t index, uint64_t place,
                    uint64_t map_at)
 {
     struct hh_intent *intent = &heap->lane->intent;
-    HH_PUT(&intent->index, index);
+    HH_STORE(&intent->op, (uint32_t)HH_OP_NONE);
+    HH_STORE(&intent->index, index);
     HH_PUT(&intent->place, place);
     HH_PUT(&intent->map_at, map_at);
     HH_STORE(&intent->op, (uint32_t)HH_OP_SLOT);
@@ -102,7 +115,8 @@ bool hh_slot_claim(struct hh_heap *heap, uint32_t page, uint32_t class_,
             continue;
         uint64_t found = hh_place_of(map, page) + (uint64_t)*cursor * info->bytes / 16;
         if (note) {
-            HH_PUT(&note->map_to, at + *cursor * 4u);
+            HH_STORE(&note->to, UINT64_C(0));
+            HH_STORE(&note->map_to, at + *cursor * 4u);
             HH_STORE(&note->to, found);
         } else {
             intend(heap, index, found, at + *cursor * 4u);
@@ -330,16 +344,19 @@ void hh_slot_strip(struct hh_heap *heap, uint32_t index)
     struct hh_map *map = heap->map;
     struct hh_entry *entry = hh_entry_at(map, index);
     uint64_t w = HH_LOAD(&entry->w), map_at;
-    uint32_t page, mine = index + 1;
+    uint64_t place = hh_w_place(w);
+    uint32_t page;
     if (hh_w_state(w) != HH_CACHED || hh_slot_find(map, hh_w_place(w), &page, &map_at))
         return;
     intend(heap, index, hh_w_place(w), map_at);
     uint64_t bare = hh_w_gen(w) == HH_GEN_MAX ? hh_w(HH_GEN_MAX, HH_RETIRED, 0)
                                               : hh_w(hh_w_gen(w) + 1, HH_BARE, 0);
-    if (HH_CAS(&entry->w, &w, bare)) {
-        /* Under a claim the slot is left to the claimer: see hh_slot_settle. */
-        (void)HH_CAS(hh_slot_at(map, map_at), &mine, 0u);
-        hh_span_unuse(heap, page, 1);
-    }
+    bool done = HH_CAS(&entry->w, &w, bare);
+    if (done)
+        hh_slot_release(map, (uint32_t)heap->owner, map_at, index, place);
     HH_STORE(&heap->lane->intent.op, (uint32_t)HH_OP_NONE);
+    if (!done)
+        return;
+    (void)HH_ADD(&map->head->strips, 1);
+    hh_span_unuse(heap, page, 1);
 }

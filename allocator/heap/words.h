@@ -44,20 +44,31 @@ enum hh_state {
     HH_LIVE = 3,     /* allocated */
     HH_MOVING = 4,   /* allocated, the mover looks for pins or copies */
     HH_RESIZING = 5, /* allocated, hh_realloc looks for pins or copies */
-    HH_RETIRED = 6   /* its generations are used up */
+    HH_RETIRED = 6,  /* its generations are used up */
+    HH_TAKEN = 7     /* as CACHED, the mover looks whether its lane is allocating it */
 };
 
-/* Entry word M: owner 32 {lane 16 | epoch 16} | flags 8 | class 8 | slack 16.
- * slack = capacity - requested. The class comes together with the block (cmpxchg16b
- * over W and M); the door whose CAS made the entry LIVE stores slack, before anybody
- * else knows the handle; all later changes are CAS. */
-#define HH_M_SLACK_MASK  UINT64_C(0xffff)
+/* Who changes W how. A lane allocates from its own magazine, and frees what it
+ * allocated itself, by plain stores between two stores to its busy cell; everybody else
+ * changes W by CAS. What keeps them apart: the mover (and hh_realloc) looks at busy
+ * cells as it does at pins, after a barrier; who frees another lane's block for the
+ * first time ends that lane's right to plain frees, by its `shared` word and a barrier
+ * (free.c); an item of a magazine carries the generation, and each attach, strip and
+ * free takes a new one, so an item that is left over never looks valid. */
+
+/* Entry word M: owner 24 {lane 12 | epoch 12} | flags 4 | home 12 | class 8 | size 16.
+ * size = bytes asked for; of a large block, what its pages have beyond that. home =
+ * lane that allocated it. The class comes together with the block (cmpxchg16b over W
+ * and M); the allocating lane stores the rest before it makes the entry LIVE; all later
+ * changes are CAS. */
+#define HH_M_SIZE_MASK   UINT64_C(0xffff)
 #define HH_M_CLASS_SHIFT 16
-#define HH_M_FLAGS_SHIFT 24
-#define HH_M_OWNER_SHIFT 32
-#define HH_M_UNPUBLISHED (UINT64_C(1) << 24)
-#define HH_M_OWNERDEAD   (UINT64_C(1) << 25)
-#define HH_M_WAITERS     (UINT64_C(1) << 26)
+#define HH_M_HOME_SHIFT  24
+#define HH_M_FLAGS_SHIFT 36
+#define HH_M_OWNER_SHIFT 40
+#define HH_M_UNPUBLISHED (UINT64_C(1) << 36)
+#define HH_M_OWNERDEAD   (UINT64_C(1) << 37)
+#define HH_M_WAITERS     (UINT64_C(1) << 38)
 
 /* 16 bytes, four to a cache line, aligned so that both words can be compared at once.
  */
@@ -72,16 +83,16 @@ struct hh_entry {
 #define HH_CLASS_LARGE 73u
 #define HH_SMALL_MAX   32768u
 
-/* A magazine: 60 indexes that whoever owns it may hand out.
+/* A magazine: 62 handles to be, that whoever owns it may give out.
  * owner: changed by CAS, which is the transfer. count, item: written by the owner
- * alone, count last, so that a killed owner loses nothing. A stale or doubled item is
- * harmless: it is dropped unless the entry's own word agrees. */
-#define HH_MAG_ITEMS 60u
+ * alone, count last, so that a killed owner loses nothing. An item is believed only if
+ * its entry has that generation. */
+#define HH_MAG_ITEMS 62u
 struct hh_mag {
     uint64_t owner;
     uint32_t count;
     uint32_t unused;
-    uint32_t item[HH_MAG_ITEMS];
+    uint64_t item[HH_MAG_ITEMS];
 };
 
 static inline uint64_t hh_w(uint64_t gen, enum hh_state state, uint64_t place)
@@ -120,20 +131,9 @@ static inline int hh_cas_both(struct hh_entry *entry, uint64_t w, uint64_t m,
 /* The class whose blocks hold `bytes`, 1 to HH_SMALL_MAX. */
 static inline uint32_t hh_class_of(size_t bytes)
 {
-    if (bytes <= 128)
-        return (uint32_t)((bytes + 15) / 16);
     uint64_t top = (uint64_t)bytes - 1;
-    uint32_t log = 63u - (uint32_t)__builtin_clzll(top);
-    return 9u + (log - 7) * 8 + (uint32_t)(top >> (log - 3) & 7);
-}
-
-/* The capacity of a class 1 to HH_CLASSES. */
-static inline uint32_t hh_class_bytes(uint32_t class_)
-{
-    if (class_ <= 8)
-        return class_ * 16;
-    uint32_t log = 7 + (class_ - 9) / 8;
-    return (9 + (class_ - 9) % 8) << (log - 3);
+    uint32_t log = 63u - (uint32_t)__builtin_clzll(top | 128);
+    return 1u + (log - 7) * 8 + (uint32_t)(top >> (log - 3));
 }
 
 #endif
