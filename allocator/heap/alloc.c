@@ -142,7 +142,8 @@ static int alloc_large(struct hh_heap *heap, size_t bytes, hh_handle *out)
     bool done =
         (hh_w_state(w) == HH_FREE || hh_w_state(w) == HH_BARE) &&
         hh_cas_both(entry, w, HH_PEEK(&entry->m), hh_w(hh_w_gen(w), HH_LIVE, place),
-                    heap->home | (uint64_t)HH_CLASS_LARGE << HH_M_CLASS_SHIFT | slack);
+                    heap->home << HH_M_HOME_SHIFT |
+                        (uint64_t)HH_CLASS_LARGE << HH_M_CLASS_SHIFT | slack);
     hh_bare_drop(heap);
     if (!done) {
         hh_pages_release(heap, page, pages);

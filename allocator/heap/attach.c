@@ -209,7 +209,7 @@ static void map_end(struct hh_map *map)
     if (map->mine)
         (void)munmap(map->mine, HH_PAGE);
     if (map->base)
-        (void)munmap(map->base, map->at.total);
+        (void)munmap(map->base, map->at.total + HH_SMALL_MAX);
     if (map->fd >= 0)
         (void)close(map->fd);
     free(map);
@@ -233,11 +233,16 @@ static int map_new(int fd, struct hh_map **out)
 /* Maps the segment, whose shape is known and proven. */
 static int map_all(struct hh_map *map)
 {
-    void *base =
-        mmap(NULL, map->at.total, PROT_READ | PROT_WRITE, MAP_SHARED, map->fd, 0);
+    /* After it memory of our own: the last block of a file whose entries lie may seem
+     * to reach beyond the end. */
+    void *base = mmap(NULL, map->at.total + HH_SMALL_MAX, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return -errno;
     map->base = base;
+    if (mmap(base, map->at.total, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+             map->fd, 0) == MAP_FAILED)
+        return -errno;
     map->head = base;
     hh_layout_classes(map->classes);
     void *mine =

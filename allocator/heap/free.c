@@ -103,16 +103,13 @@ static int free_bare(struct hh_heap *heap, uint32_t index, uint64_t w, bool larg
     if (done && !last)
         HH_STORE(&bare->count, count + 1);
     if (done && large) {
-        uint64_t run = hh_d(HH_PAGE_RUN, 0, index), d = run;
+        uint64_t d = hh_d(HH_PAGE_RUN, 0, index);
         (void)HH_ADD(&map->head->slot_bytes, -(uint64_t)pages * HH_PAGE);
         /* A mover that has claimed the run finds it nameless and gives it back. */
         if (HH_CAS(&hh_page_at(map, page)->d, &d,
-                   hh_d(HH_PAGE_CLAIMED, 1, heap->owner))) {
-            if (hh_names(map, index, place))
-                HH_STORE(&hh_page_at(map, page)->d, run);
-            else
-                hh_pages_release(heap, page, pages);
-        }
+                   hh_d(HH_PAGE_CLAIMED, 1, heap->owner)) &&
+            hh_run_settle(map, (uint32_t)heap->owner, index, page))
+            hh_pages_release(heap, page, pages);
     } else if (done) {
         hh_slot_release(map, (uint32_t)heap->owner, map_at, index, place);
     }

@@ -100,6 +100,11 @@ static inline uint32_t *hh_slot_at(struct hh_map *map, uint64_t map_at)
 {
     return (uint32_t *)(void *)(map->base + map_at);
 }
+/* Whether pages from there on are within the blocks. */
+static inline bool hh_fits(struct hh_map *map, uint64_t page, uint64_t pages)
+{
+    return page < map->at.pages && pages <= map->at.pages - page;
+}
 static inline uint64_t hh_place_of(struct hh_map *map, uint64_t page)
 {
     return (map->at.area_at + page * HH_PAGE) / 16;
@@ -125,6 +130,8 @@ void hh_pages_commit(struct hh_heap *heap, uint32_t page, uint32_t pages, uint64
 void hh_pages_release(struct hh_heap *heap, uint32_t page, uint32_t pages);
 void hh_pages_resolve(struct hh_map *map, uint32_t owner, uint32_t page,
                       uint32_t pages);
+bool hh_run_settle(struct hh_map *map, uint32_t owner, uint32_t index, uint32_t page);
+void hh_pages_unmark(struct hh_map *map, uint64_t page);
 uint64_t hh_pages_trim(struct hh_heap *heap, uint64_t keep_bytes);
 
 /* --- mags.c: magazines and the depot --- */
@@ -140,6 +147,7 @@ void hh_mag_strip(struct hh_heap *heap, struct hh_mag *mag);
 void hh_bare_push(struct hh_heap *heap, uint32_t index);
 bool hh_mag_room(struct hh_heap *heap, uint32_t class_);
 void hh_mag_orphan(struct hh_map *map, uint64_t number);
+void hh_mags_orphaned(struct hh_map *map);
 void hh_mags_close(struct hh_heap *heap);
 void hh_caches_drop(struct hh_heap *heap);
 

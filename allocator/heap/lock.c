@@ -312,7 +312,11 @@ int hh_capacity(struct hh_map *map, uint64_t w, uint64_t m, size_t *out)
     uint64_t page = hh_page_of(map, hh_w_place(w));
     if (class_ != HH_CLASS_LARGE || page >= hh_pages_known(map))
         return hh_fail(-EBADMSG, "an entry has class %u", class_);
-    *out = (size_t)HH_PEEK(&hh_page_at(map, page)->pages) * HH_PAGE;
+    uint32_t pages = HH_PEEK(&hh_page_at(map, page)->pages);
+    if (!pages || !hh_fits(map, page, pages))
+        return hh_fail(-EBADMSG, "page %llu heads an impossible run",
+                       (unsigned long long)page);
+    *out = (size_t)pages * HH_PAGE;
     return 0;
 }
 

@@ -354,6 +354,7 @@ void hh_mags_close(struct hh_heap *heap)
 /* Takes the blocks from what the depot and this door keep of every class. */
 void hh_caches_drop(struct hh_heap *heap)
 {
+    hh_mags_orphaned(heap->map);
     for (uint32_t class_ = 1; class_ <= HH_CLASSES; class_++) {
         struct hh_mag *mag;
         for (uint32_t i = 0; i < HH_ROW && (mag = hh_mag_take(heap, class_)); i++) {
@@ -397,4 +398,15 @@ void hh_mag_orphan(struct hh_map *map, uint64_t number)
                 return;
         }
     }
+}
+
+/* The like for all of them. */
+void hh_mags_orphaned(struct hh_map *map)
+{
+    uint64_t empty = HH_LOAD(&map->head->empty_mags);
+    uint64_t bare = HH_LOAD(&map->head->bare_mags), first = map->at.empty_mags;
+    for (uint64_t n = 0; n < empty && n < first; n++)
+        hh_mag_orphan(map, n);
+    for (uint64_t n = 0; n < bare && n < map->at.bare_mags; n++)
+        hh_mag_orphan(map, first + n);
 }

@@ -392,30 +392,16 @@ static void shift(struct hh_heap *heap, uint32_t page)
             mover->done.cancelled += !moved;
         }
     }
-    /* Each run is the block's if W names it, else free; a free that came while it was
-     * claimed left it to us. */
-    uint64_t owned = hh_d(HH_PAGE_CLAIMED, 1, owner),
-             named = hh_d(HH_PAGE_RUN, 0, index);
+    /* Each run is the block's if W names it, else free: first what W may name. */
+    uint32_t keep = moved ? to : page, leave = moved ? page : to;
+    bool nameless = (moved || ours) && hh_run_settle(map, owner, index, keep);
     if (moved) {
         mover->done.blocks++;
         mover->done.bytes += (uint64_t)pages * HH_PAGE;
-        HH_STORE(&hh_page_at(map, to)->d, named);
-        if (!hh_names(map, index, to_place) &&
-            HH_CAS(&hh_page_at(map, to)->d, &named, owned))
-            hh_pages_release(heap, to, pages);
-        hh_pages_release(heap, page, pages);
-        return;
     }
-    /* First what W may name, then the other run. */
-    if (ours) {
-        HH_STORE(word, named);
-        if (!hh_names(map, index, from_place) && HH_CAS(word, &named, owned)) {
-            hh_pages_release(heap, to, pages);
-            hh_pages_release(heap, page, pages);
-            return;
-        }
-    }
-    hh_pages_release(heap, to, pages);
+    hh_pages_release(heap, leave, pages);
+    if (nameless)
+        hh_pages_release(heap, keep, pages);
 }
 
 /* From the top down: every run and span into lower room, so that free pages join. */

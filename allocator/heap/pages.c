@@ -217,6 +217,38 @@ void hh_pages_resolve(struct hh_map *map, uint32_t owner, uint32_t page, uint32_
     (void)HH_ADD(&map->head->used_pages, -(uint64_t)pages);
 }
 
+/*
+ * Ends the claim that `owner` has on the head of a run that a large block may be in.
+ * True: no entry names it, and it is still claimed, for the caller to give back. Else
+ * the run is the entry's. As with slots (hh_slot_settle), nobody frees a run but under
+ * a claim, and looks again after he has let go of it.
+ */
+bool hh_run_settle(struct hh_map *map, uint32_t owner, uint32_t index, uint32_t page)
+{
+    uint64_t *word = &hh_page_at(map, page)->d, d = HH_LOAD(word);
+    uint64_t run = hh_d(HH_PAGE_RUN, 0, index), place = hh_place_of(map, page);
+    while (hh_d_kind(d) == HH_PAGE_CLAIMED && hh_d_value(d) == owner) {
+        if (!hh_names(map, index, place))
+            return true;
+        uint64_t claim = d;
+        (void)__atomic_exchange_n(word, run, __ATOMIC_SEQ_CST);
+        d = run;
+        if (hh_names(map, index, place) || !HH_CAS(word, &d, claim))
+            return false;
+        d = claim;
+    }
+    return false;
+}
+
+/* Page bits that say used of pages that are not: a kill between the two leaves them. */
+void hh_pages_unmark(struct hh_map *map, uint64_t page)
+{
+    enum hh_page_kind kind = hh_d_kind(HH_LOAD(&hh_page_at(map, page)->d));
+    if ((kind == HH_PAGE_FREE || kind == HH_PAGE_IDLE) &&
+        HH_PEEK(&bits_of(map)[page / 64]) >> page % 64 & 1)
+        bit_clear(map, page);
+}
+
 /* Punches idle pages out, from the top down, until no more than keep_bytes are left. */
 uint64_t hh_pages_trim(struct hh_heap *heap, uint64_t keep_bytes)
 {

@@ -48,16 +48,16 @@ static void recover_run(struct hh_map *map, uint32_t owner, uint32_t index,
         return;
     uint64_t *word = &hh_page_at(map, page)->d;
     uint64_t d = HH_LOAD(word);
-    bool named = index < hh_limit(map) && hh_names(map, index, hh_place_of(map, page));
+    bool whose = index < hh_limit(map);
+    bool named = whose && hh_names(map, index, hh_place_of(map, page));
     if (d == hh_d(HH_PAGE_CLAIMED, hh_d_class(d), owner) && named) {
         for (uint32_t i = 1; i < pages; i++)
             HH_STORE(&hh_page_at(map, page + i)->d, hh_d(HH_PAGE_BODY, 0, page));
-        HH_STORE(word, hh_d(HH_PAGE_RUN, 0, index));
-        return;
     }
-    if (index < hh_limit(map) && !named && d == hh_d(HH_PAGE_RUN, 0, index))
+    if (whose && !named && d == hh_d(HH_PAGE_RUN, 0, index))
         (void)HH_CAS(word, &d, hh_d(HH_PAGE_CLAIMED, 0, owner));
-    hh_pages_resolve(map, owner, page, pages);
+    if (!whose || hh_run_settle(map, owner, index, page))
+        hh_pages_resolve(map, owner, page, pages);
 }
 
 static void recover_intent(struct hh_map *map, uint32_t owner, struct hh_lane *lane)
@@ -232,6 +232,44 @@ static void recover_lane(struct hh_map *map, uint32_t lane, uint64_t state)
     hh_lane_end(map, lane, state);
 }
 
+/* What the kill left uncounted: the figures that only guide, counted anew. Others go
+ * on, so they may be off by what is in flight. */
+static void recount(struct hh_map *map)
+{
+    struct hh_header *head = map->head;
+    uint64_t known = hh_pages_known(map), used_pages = 0, idle_pages = 0, bytes = 0;
+    uint64_t slots[HH_CLASSES + 1] = {0}, used[HH_CLASSES + 1] = {0};
+    for (uint64_t page = 0; page < known; page++) {
+        struct hh_pageword *word = hh_page_at(map, page);
+        uint64_t d = HH_LOAD(&word->d);
+        uint32_t class_ = hh_d_class(d), count = 0;
+        hh_pages_unmark(map, page);
+        idle_pages += hh_d_kind(d) == HH_PAGE_IDLE;
+        used_pages += hh_d_kind(d) > HH_PAGE_IDLE;
+        if (hh_d_kind(d) == HH_PAGE_RUN)
+            bytes += (uint64_t)run_of(map, page) * HH_PAGE;
+        if (hh_d_kind(d) != HH_PAGE_SPAN || !class_ || class_ > HH_CLASSES ||
+            !hh_fits(map, page, map->classes[class_].pages))
+            continue;
+        uint64_t at = hh_slots_at(map, (uint32_t)page, class_);
+        for (uint32_t i = 0; i < map->classes[class_].slots; i++)
+            count += HH_LOAD(hh_slot_at(map, at + i * 4u)) != 0;
+        HH_PUT(&word->used, count);
+        slots[class_] += map->classes[class_].slots;
+        used[class_] += count;
+        bytes += (uint64_t)count * map->classes[class_].bytes;
+        if (!hh_d_value(d) && count < map->classes[class_].slots)
+            hh_span_offer(map, class_, (uint32_t)page);
+    }
+    HH_PUT(&head->used_pages, used_pages);
+    HH_PUT(&head->idle_pages, idle_pages);
+    HH_PUT(&head->slot_bytes, bytes);
+    for (uint32_t i = 1; i <= HH_CLASSES; i++) {
+        HH_PUT(&head->class_slots[i], slots[i]);
+        HH_PUT(&head->class_used[i], used[i]);
+    }
+}
+
 /* All lanes of a client whose byte lock the caller holds. */
 void hh_recover_owned(struct hh_map *map, uint32_t client)
 {
@@ -241,6 +279,7 @@ void hh_recover_owned(struct hh_map *map, uint32_t client)
         if (state & 1 && (state >> 32 & 0xffff) == client)
             recover_lane(map, lane, state);
     }
+    recount(map);
     (void)HH_ADD(&map->head->recoveries, 1);
 }
 

@@ -44,7 +44,8 @@ int hh_slot_find(struct hh_map *map, uint64_t place, uint32_t *page, uint64_t *m
         return hh_fail(-EBADMSG, "page %llu holds no span", (unsigned long long)at);
     uint64_t offset = (place - hh_place_of(map, at)) * 16;
     uint64_t slot = offset / map->classes[class_].bytes;
-    if (slot >= map->classes[class_].slots || offset % map->classes[class_].bytes)
+    if (!hh_fits(map, at, map->classes[class_].pages) ||
+        slot >= map->classes[class_].slots || offset % map->classes[class_].bytes)
         return hh_fail(-EBADMSG, "an entry names no slot of its span");
     *page = (uint32_t)at;
     *map_at = hh_slots_at(map, (uint32_t)at, class_) + slot * 4;
@@ -158,6 +159,8 @@ void hh_span_offer(struct hh_map *map, uint32_t class_, uint32_t page)
 /* Makes a span this lane's. */
 static bool span_own(struct hh_heap *heap, uint32_t page, uint32_t class_)
 {
+    if (!hh_fits(heap->map, page, heap->map->classes[class_].pages))
+        return false;
     uint64_t d = hh_d(HH_PAGE_SPAN, class_, 0);
     return HH_CAS(&hh_page_at(heap->map, page)->d, &d,
                   hh_d(HH_PAGE_SPAN, class_, heap->owner));
@@ -248,7 +251,8 @@ bool hh_span_dissolve(struct hh_heap *heap, uint32_t page)
     uint64_t d = HH_LOAD(&word->d);
     uint32_t class_ = hh_d_class(d);
     if (hh_d_kind(d) != HH_PAGE_SPAN || !class_ || class_ > HH_CLASSES ||
-        (hh_d_value(d) && hh_d_value(d) != heap->owner))
+        (hh_d_value(d) && hh_d_value(d) != heap->owner) ||
+        !hh_fits(map, page, map->classes[class_].pages))
         return false;
     if (!hh_d_value(d) && !span_own(heap, page, class_))
         return false;
@@ -289,7 +293,8 @@ void hh_span_unuse(struct hh_heap *heap, uint32_t page, uint32_t slots)
     (void)HH_ADD(&map->head->slot_bytes, -(uint64_t)slots * map->classes[class_].bytes);
     if (hh_d_value(HH_LOAD(&word->d)))
         return;
-    if (before == slots)
+    /* Wrong counts, which a kill may leave, are no reason to keep an empty span. */
+    if (before <= slots || before > map->classes[class_].slots)
         (void)hh_span_dissolve(heap, page);
     else
         hh_span_offer(map, class_, page);
