@@ -192,7 +192,12 @@ int hh_move(struct hh_heap *heap, uint64_t budget_bytes, int64_t budget_ns, bool
 void hh_mover_free(struct hh_heap *heap);
 void hh_move_step(struct hh_heap *heap);
 
-/* --- attach.c --- */
+/* --- door.c --- */
+int hh_client_claim(struct hh_map *map);
+void hh_client_leave(struct hh_map *map);
+int hh_door_new(struct hh_map *map, struct hh_heap **out);
+void hh_door_close(struct hh_heap *heap);
+struct hh_map *hh_door_forget(const struct hh_heap *door, bool keep);
 bool hh_revive(struct hh_heap *heap);
 static inline void hh_refresh(struct hh_heap *heap)
 {
