@@ -40,6 +40,11 @@ class Arm:
         return "SHARE" in self.capabilities and not self.floor
 
     @property
+    def locks(self):
+        """Has it block locks of its own?"""
+        return "PIN" in self.capabilities or "EXCLUSIVE" in self.capabilities
+
+    @property
     def kind(self):
         return "shared" if self.shared else "floor" if self.floor else "private"
 

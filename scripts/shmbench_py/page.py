@@ -76,7 +76,9 @@ class Page:
     # What ran
 
     def header(self):
-        plan, environment = self.manifest["plan"], self.manifest["environment"]
+        environment = self.manifest["environment"]
+        profile = self.manifest["plan"].get("profile") or "words on the command line"
+        what = profile if profile.endswith(".ini") else f"profile {profile}"
         facts = environment.get("facts", {})
         kept = sum(t["kept"] for t in self.model.run.trials)
         machine = next((str(facts[n]) for n in ("cpu_model", "cpu", "cpu_name")
@@ -98,8 +100,7 @@ class Page:
         nav = "".join(f'<a href="#{a}">{esc(t)}</a>' for a, t in links)
         return (f'<header><p class="brand"><b>shmbench</b> run '
                 f'{esc(self.manifest["run_id"])}</p>'
-                f'<h1>Heaps that processes share, side by side: profile '
-                f'{esc(plan.get("profile", "?"))}</h1>'
+                f'<h1>Heaps that processes share, side by side: {esc(what)}</h1>'
                 f'<p class="facts">{esc(line)}</p><nav>{nav}</nav></header>')
 
     def failures(self):
@@ -138,42 +139,66 @@ class Page:
 
     # Answers
 
-    def suits(self):
-        rows = []
-        for cell in tables.leading_cells(self.model):
-            line = tables.answer(cell)
+    def suits_columns(self):
+        """Head and cell of each column of the first table; None: nothing to say."""
+        left, dash = '<div class="left">{}</div>', f'<td class="left">{words.DASH}</td>'
+
+        def mutex(line, arm):
+            bare = line.cell.operation == "lock" and not arm.locks
+            return ", by a mutex beside it" if bare else ""
+
+        def fastest(line):
             best = line.fastest
-            price = words.DASH
-            if line.price:
-                between = words.interval(line.price)
-                price = (f"{words.ratio(line.price.value)}"
-                         f"{f' [{between}]' if between else ''}"
-                         f"<small>over {esc(line.private.arm.label)}</small>")
-            rows.append("<tr>" + "".join([
-                f'<th scope="row">{esc(cell.title)}'
-                f"<small>{words.plural(cell.workers, 'worker')}</small></th>",
-                f'<td class="left">{self.name(best.arm)}'
-                f"<small>{words.time(best.cost.value)} a step</small></td>"
-                if best else f'<td class="left">{words.DASH}</td>',
-                element("td", esc(line.lead or "no shared heap here did this"),
-                        class_="wrap"),
-                f'<td class="left">{self.name(line.tail.arm)}'
-                f"<small>{words.time(line.tail_ns)} {esc(cell.operation)}</small></td>"
-                if line.tail else f'<td class="left">{words.DASH}</td>',
-                f'<td class="left">{self.name(line.lean.arm)}'
-                f"<small>{line.lean_ratio:.2f} × live</small></td>"
-                if line.lean else f'<td class="left">{words.DASH}</td>',
-                f"<td>{price}</td>"]) + "</tr>")
-        head = ("workload", '<div class="left">cheapest shared heap</div>',
-                '<div class="left">and the next</div>',
-                '<div class="left">lowest p99.9</div>',
-                '<div class="left">smallest footprint</div>',
-                "price of sharing<small>cheapest shared / cheapest private</small>")
+            return (f'<td class="left">{self.name(best.arm)}<small>'
+                    f"{words.time(best.cost.value)} a step{mutex(line, best.arm)}"
+                    "</small></td>" if best else None)
+
+        def lead(line):
+            return element("td", esc(line.lead or "no shared heap here did this"),
+                           class_="wrap")
+
+        def tail(line):
+            return (f'<td class="left">{self.name(line.tail.arm)}<small>'
+                    f"{words.time(line.tail_ns)} {esc(line.cell.operation)}"
+                    f"{mutex(line, line.tail.arm)}</small></td>" if line.tail else None)
+
+        def lean(line):
+            return (f'<td class="left">{self.name(line.lean.arm)}'
+                    f"<small>{line.lean_ratio:.2f} × live</small></td>"
+                    if line.lean else None)
+
+        def price(line):
+            if not line.price:
+                return None
+            between = words.interval(line.price)
+            return (f'<td class="left">{words.ratio(line.price.value)}'
+                    f"{f' [{between}]' if between else ''}"
+                    f"<small>over {esc(line.private.arm.label)}</small></td>")
+
+        return dash, ((left.format("cheapest shared heap"), fastest),
+                      (left.format("and the next"), lead),
+                      (left.format("lowest p99.9"), tail),
+                      (left.format("smallest footprint"), lean),
+                      (left.format("price of sharing<small>cheapest shared / cheapest "
+                                   "private</small>"), price))
+
+    def suits(self):
+        dash, columns = self.suits_columns()
+        lines = [tables.answer(cell) for cell in tables.leading_cells(self.model)]
+        columns = [(head, cell) for head, cell in columns
+                   if any(cell(line) for line in lines)]
+        rows = []
+        for line in lines:
+            workers = words.plural(line.cell.workers, "worker")
+            rows.append(f'<tr><th scope="row">{esc(line.cell.title)}<small>{workers}'
+                        "</small></th>"
+                        + "".join(cell(line) or dash for _, cell in columns) + "</tr>")
         return ('<h2 id="suits">Which shared heap suits you, and what it costs</h2>'
                 '<p class="note">A step is one turn of the workload (for pair: alloc, '
-                "touch, free). Brackets hold the exact 95 % interval of the ratio "
-                "over paired rounds; a ranking is only given where it lies beyond "
-                "the noise.</p>" + table(head, rows, "Which heap suits"))
+                "touch, free). Brackets hold the exact 95 % interval of the ratio over "
+                "paired rounds; a ranking is only given where it lies beyond the noise."
+                "</p>" + table(("workload", *[head for head, _ in columns]), rows,
+                               "Which heap suits"))
 
     def matrix_cell(self, measured, cell):
         if measured.status != "ok" or not measured.cost:

@@ -79,6 +79,8 @@ def page_svg(text, prefix):
     """The drawing for the page: no prolog, own ids, colours as variables."""
     text = text[text.index("<svg"):]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    # Its style would hold for the whole page; report.css has it for drawings.
+    text = re.sub(r"<style[^>]*>.*?</style>", "", text, flags=re.S)
     # The root's own size would win over the page's.
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
