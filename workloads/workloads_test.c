@@ -63,6 +63,12 @@ static void shrink(struct bed_setup *setup)
         setup->sets[1] = "least=64";
         setup->sets[2] = "pinned=10%";
         setup->steps = setup->steps < 8 ? setup->steps : 8;
+    } else if (strcmp(name, "frag_aging") == 0) {
+        setup->sets[0] = "live=64K";
+        setup->sets[1] = "spread=50%";
+        setup->sets[2] = "phases=3";
+        setup->sets[3] = "final_compact=yes";
+        setup->steps = setup->steps < 8 ? setup->steps : 8;
     }
 }
 
@@ -215,6 +221,22 @@ static void damage_in_a_step_is_found(void **state)
     }
 }
 
+// One worker fills 273 blocks of 240 B, then evicts one, puts one, evicts one, ...
+static void damage_found_by_eviction(void **state)
+{
+    (void)state;
+    spy_on(subject("malloc"));
+    spy_spoil_reach(0, 273 + 2 * 10 + 1, 5);
+    struct bed_setup setup = {.workload = workload("frag_aging"),
+                              .subject = &spy_subject,
+                              .workers = 1,
+                              .steps = 3,
+                              .verify = true};
+    setup.sets[4] = "spread=0";
+    setup.sets[5] = "phases=1";
+    assert_found(&setup, "step", "evicted block");
+}
+
 // A block, then a node of the list in the heap, damaged between producer and consumer;
 // article_demo checks both with and without --verify.
 static void damaged_list_is_found(void **state)
@@ -244,14 +266,17 @@ static void flip_byte_9(struct sb_worker *workers, uint32_t count)
 static void damage_after_the_steps_is_found(void **state)
 {
     (void)state;
-    spy_on(subject("malloc"));
-    struct bed_setup mix = {.workload = workload("mix"),
-                            .subject = &spy_subject,
-                            .workers = 2,
-                            .steps = 1000,
-                            .verify = true,
-                            .spoil = flip_byte_9};
-    assert_found(&mix, "verify", "byte at offset 9 of");
+    static const char *const names[] = {"mix", "frag_aging"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        spy_on(subject("malloc"));
+        struct bed_setup setup = {.workload = workload(names[i]),
+                                  .subject = &spy_subject,
+                                  .workers = 2,
+                                  .steps = 1000,
+                                  .verify = true,
+                                  .spoil = flip_byte_9};
+        assert_found(&setup, "verify", "byte at offset 9 of");
+    }
 }
 
 static void damage_by_compaction_is_found(void **state)
@@ -312,6 +337,13 @@ static void lose_one_in_prodcon(struct sb_worker *workers, uint32_t count)
     tally[0]--;
 }
 
+// A cache line of frag_aging's board, then the balance of worker 0.
+static void lose_a_byte_in_aging(struct sb_worker *workers, uint32_t count)
+{
+    (void)count;
+    ((uint64_t *)workers[0].shared)[64 / sizeof(uint64_t)]--;
+}
+
 static void lost_block_is_found(void **state)
 {
     (void)state;
@@ -322,6 +354,13 @@ static void lost_block_is_found(void **state)
                                 .verify = true,
                                 .spoil = lose_one_in_prodcon};
     assert_found(&prodcon, "verify", "999 arrived");
+    struct bed_setup aging = {.workload = workload("frag_aging"),
+                              .subject = subject("malloc"),
+                              .workers = 3,
+                              .steps = 3,
+                              .verify = true,
+                              .spoil = lose_a_byte_in_aging};
+    assert_found(&aging, "verify", "bytes are in the table");
 }
 
 static void leaked_block_is_found(void **state)
@@ -341,7 +380,8 @@ static void leaked_block_is_found(void **state)
 static void full_heap_is_survived(void **state)
 {
     (void)state;
-    static const char *const names[] = {"pair", "mix", "prodcon", "article_demo"};
+    static const char *const names[] = {"pair", "mix", "prodcon", "article_demo",
+                                        "frag_aging"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         spy_on(subject("malloc"));
         struct bed_setup setup = {.workload = workload(names[i]),
@@ -430,6 +470,7 @@ int main(void)
         cmocka_unit_test(counts_its_operations),
         cmocka_unit_test(damage_in_a_step_is_found),
         cmocka_unit_test(damaged_list_is_found),
+        cmocka_unit_test(damage_found_by_eviction),
         cmocka_unit_test(damage_after_the_steps_is_found),
         cmocka_unit_test(damage_by_compaction_is_found),
         cmocka_unit_test(lost_update_is_found),
