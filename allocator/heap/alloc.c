@@ -59,6 +59,8 @@ static int attach_some(struct hh_heap *heap, uint32_t class_)
             break;
         if (!error)
             HH_STORE(&mag->count, ++count);
+        else
+            HH_STORE(&mag->item[count], UINT64_C(0));
         hh_bare_drop(heap);
     }
     return count ? 0 : error;
@@ -87,7 +89,8 @@ static int refill(struct hh_heap *heap, uint32_t class_)
 }
 
 /* The fast path's own steps, by CAS and without its way out to here. */
-static bool pop(struct hh_heap *heap, uint64_t class_, size_t bytes, hh_handle *out)
+static bool pop(struct hh_heap *heap, uint64_t class_, size_t bytes,
+                struct hh_debt *debt, hh_handle *out)
 {
     struct hh_mag *mag = heap->mag[class_];
     uint32_t last = HH_PEEK(&mag->count) - 1;
@@ -98,8 +101,10 @@ static bool pop(struct hh_heap *heap, uint64_t class_, size_t bytes, hh_handle *
     uint64_t w = HH_LOAD(&entry->w);
     if (w >> HH_STATE_SHIFT != ((item >> 32 << 4) ^ heap->cached_key))
         return false;
-    HH_PUT(&entry->m,
-           heap->home << HH_M_HOME_SHIFT | class_ << HH_M_CLASS_SHIFT | bytes);
+    if (debt)
+        HH_STORE(&debt->handle, item);
+    HH_PUT(&entry->m, heap->home << HH_M_HOME_SHIFT | class_ << HH_M_CLASS_SHIFT |
+                          bytes | (debt ? HH_M_UNPUBLISHED : 0));
     if (!HH_CAS(&entry->w, &w, w ^ hh_w(0, HH_CACHED ^ HH_LIVE, 0)))
         return false;
     HH_STORE(&mag->count, last);
@@ -108,7 +113,7 @@ static bool pop(struct hh_heap *heap, uint64_t class_, size_t bytes, hh_handle *
 }
 
 /* What can be done about a full heap, the cheap first. False: nothing is left. */
-static bool reclaim(struct hh_heap *heap, uint32_t turn)
+bool hh_reclaim(struct hh_heap *heap, uint32_t turn)
 {
     struct hh_moved moved;
     switch (turn) {
@@ -123,7 +128,8 @@ static bool reclaim(struct hh_heap *heap, uint32_t turn)
     }
 }
 
-static int alloc_large(struct hh_heap *heap, size_t bytes, hh_handle *out)
+static int alloc_large(struct hh_heap *heap, size_t bytes, struct hh_debt *debt,
+                       hh_handle *out)
 {
     struct hh_map *map = heap->map;
     uint32_t pages = (uint32_t)((bytes + HH_PAGE - 1) / HH_PAGE), index, page;
@@ -138,12 +144,15 @@ static int alloc_large(struct hh_heap *heap, size_t bytes, hh_handle *out)
     HH_PUT(&intent->place, place);
     HH_STORE(&intent->index, index);
     hh_pages_commit(heap, page, pages, hh_d(HH_PAGE_CLAIMED, 1, heap->owner));
-    uint64_t slack = (uint64_t)pages * HH_PAGE - bytes;
+    uint64_t handle = heap->key | hh_w_gen(w) << 32 | index;
+    uint64_t size = ((uint64_t)pages * HH_PAGE - bytes) | (debt ? HH_M_UNPUBLISHED : 0);
+    if (debt)
+        HH_STORE(&debt->handle, handle);
     bool done =
         (hh_w_state(w) == HH_FREE || hh_w_state(w) == HH_BARE) &&
         hh_cas_both(entry, w, HH_PEEK(&entry->m), hh_w(hh_w_gen(w), HH_LIVE, place),
                     heap->home << HH_M_HOME_SHIFT |
-                        (uint64_t)HH_CLASS_LARGE << HH_M_CLASS_SHIFT | slack);
+                        (uint64_t)HH_CLASS_LARGE << HH_M_CLASS_SHIFT | size);
     hh_bare_drop(heap);
     if (!done) {
         hh_pages_release(heap, page, pages);
@@ -152,33 +161,40 @@ static int alloc_large(struct hh_heap *heap, size_t bytes, hh_handle *out)
     HH_STORE(&hh_page_at(map, page)->d, hh_d(HH_PAGE_RUN, 0, index));
     HH_STORE(&intent->op, (uint32_t)HH_OP_NONE);
     (void)HH_ADD(&map->head->slot_bytes, (uint64_t)pages * HH_PAGE);
-    out->word = heap->key | hh_w_gen(w) << 32 | index;
+    out->word = handle;
     return 0;
 }
 
-int hh_alloc_slow(struct hh_heap *heap, size_t bytes, hh_handle *out)
+/* With a debt, its handle is set before the block is LIVE, and the block is marked. */
+int hh_alloc_noted(struct hh_heap *heap, size_t bytes, struct hh_debt *debt,
+                   hh_handle *out)
 {
     hh_why_clear();
     if (!heap || !bytes || !hh_revive(heap))
         return -EINVAL;
     if (bytes > heap->map->shape.bytes)
         return hh_fail(-ENOMEM, "%zu bytes are more than the heap has", bytes);
-    heap->hot = 0;
+    heap->hot = HH_HOT_NONE;
     bool large = bytes > HH_SMALL_MAX;
     uint32_t class_ = large ? 0 : hh_class_of(bytes), turn = 0;
     if (++heap->ticks % 16 == 0) {
         hh_move_step(heap);
     }
     for (uint32_t tries = 0; tries < 64; tries++) {
-        int error = large ? alloc_large(heap, bytes, out) : refill(heap, class_);
-        if (!error && (large || pop(heap, class_, bytes, out)))
+        int error = large ? alloc_large(heap, bytes, debt, out) : refill(heap, class_);
+        if (!error && (large || pop(heap, class_, bytes, debt, out)))
             return 0;
         if (!error || error == -EAGAIN)
             continue;
-        if (error != -ENOMEM || !reclaim(heap, turn++))
+        if (error != -ENOMEM || !hh_reclaim(heap, turn++))
             return error == -ENOMEM && !*hh_why()
                        ? hh_fail(error, "no room for %zu bytes", bytes)
                        : error;
     }
     return hh_fail(-ENOMEM, "others were faster every time");
+}
+
+int hh_alloc_slow(struct hh_heap *heap, size_t bytes, hh_handle *out)
+{
+    return hh_alloc_noted(heap, bytes, NULL, out);
 }

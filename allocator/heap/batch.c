@@ -166,10 +166,8 @@ static void flush(struct hh_heap *heap, uint32_t page, uint32_t class_)
     if (!mover->notes)
         return;
     memset(mover->pinned, 0, sizeof mover->pinned);
-    if (hh_os_barrier())
-        memset(mover->pinned, 1, sizeof mover->pinned);
-    else
-        hh_scan_pins(heap);
+    hh_os_settle();
+    hh_scan_pins(heap);
     for (uint32_t n = 0; n < mover->notes; n++)
         move_one(heap, n, page, class_);
     mover->notes = 0;

@@ -133,6 +133,7 @@ static int door_open(struct hh_heap *heap, struct hh_map *map)
     heap->key = map->tag << HH_TAG_SHIFT;
     heap->live_key = (map->tag << 28) ^ HH_LIVE;
     heap->cached_key = (map->tag << 28) ^ HH_CACHED;
+    heap->hot = HH_HOT_NONE;
     heap->busy = &heap->lane->busy;
     heap->shared = &heap->lane->shared;
     heap->home = lane;

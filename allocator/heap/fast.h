@@ -22,6 +22,8 @@
 
 #define HH_CELLS_FAST 16u /* pins that nest like a stack; more go to a slower list */
 
+#define HH_HOT_NONE UINT64_MAX
+
 struct hh_map;
 struct hh_lane;
 struct hh_mover;
@@ -46,7 +48,7 @@ struct hh_heap {
     /* The magazine that took the last block freed, so that the next free need not wait
      * for the chain entry, class, magazine: a guess that is checked, reset by slow
      * calls. */
-    uint64_t hot; /* home << 8 | class, as M has them; 0: none */
+    uint64_t hot; /* home << 8 | class, as M has them; HH_HOT_NONE: none */
     struct hh_mag *hot_mag;
     uint64_t hot_full;
     struct hh_mag *mag[128]; /* by class: the magazine in use, or null */

@@ -25,6 +25,20 @@ static bool locked_by(struct hh_lane *lane, uint64_t handle)
     return false;
 }
 
+/* Whether any lane has the block locked; for those who made W say first that they want
+ * to know, and went through a barrier. */
+bool hh_is_locked(struct hh_map *map, uint64_t handle)
+{
+    uint64_t lanes = HH_LOAD(&map->head->lanes_used);
+    for (uint32_t i = 0; i < lanes && i < map->shape.lanes; i++) {
+        struct hh_lane *lane = hh_lane_at(map, i);
+        if (HH_LOAD(&lane->busy) == (uint32_t)handle + UINT64_C(1) ||
+            locked_by(lane, handle))
+            return true;
+    }
+    return false;
+}
+
 static int refuse_locked(struct hh_heap *heap, hh_handle block)
 {
     struct hh_map *map = heap->map;
@@ -32,7 +46,7 @@ static int refuse_locked(struct hh_heap *heap, hh_handle block)
         return hh_fail(-EBUSY, "this door has the block locked");
     if (!(map->flags & HH_CHECKED))
         return 0;
-    (void)hh_os_barrier();
+    hh_os_settle();
     uint64_t lanes = HH_LOAD(&map->head->lanes_used);
     for (uint32_t i = 0; i < lanes && i < map->shape.lanes; i++) {
         if (locked_by(hh_lane_at(map, i), block.word))
@@ -59,15 +73,30 @@ static int unbias(struct hh_heap *heap, uint64_t m, uint32_t index)
     uint64_t none = 0;
     (void)HH_CAS(&lane->shared, &none, UINT64_C(1));
     hh_os_settle();
-    for (int turn = 0; turn < 1000; turn++) {
+    for (int turn = 0; turn < 2000; turn++) {
         uint64_t busy = HH_LOAD(&lane->busy), one = 1;
         if (!busy)
             (void)HH_CAS(&lane->shared, &one, UINT64_C(2));
         if (busy != index + UINT64_C(1))
             return 0;
+        uint64_t epoch = HH_LOAD(&lane->epoch);
+        if (turn && hh_owner_dead(heap->map, hh_owner(home, epoch)))
+            (void)hh_recover_all(heap->map);
         hh_os_pause();
     }
     return hh_fail(-EBUSY, "door %u is stopped while it frees the block", home);
+}
+
+/* Gives the run of a large block back that its entry no longer names. A mover that has
+ * claimed the run finds it nameless and does it instead. */
+void hh_run_free(struct hh_heap *heap, uint32_t page, uint32_t pages, uint32_t index)
+{
+    struct hh_map *map = heap->map;
+    uint64_t d = hh_d(HH_PAGE_RUN, 0, index);
+    (void)HH_ADD(&map->head->slot_bytes, -(uint64_t)pages * HH_PAGE);
+    if (HH_CAS(&hh_page_at(map, page)->d, &d, hh_d(HH_PAGE_CLAIMED, 1, heap->owner)) &&
+        hh_run_settle(map, (uint32_t)heap->owner, index, page))
+        hh_pages_release(heap, page, pages);
 }
 
 /* Ends a block whose index goes without one from here on: large ones, and the last
@@ -103,13 +132,7 @@ static int free_bare(struct hh_heap *heap, uint32_t index, uint64_t w, bool larg
     if (done && !last)
         HH_STORE(&bare->count, count + 1);
     if (done && large) {
-        uint64_t d = hh_d(HH_PAGE_RUN, 0, index);
-        (void)HH_ADD(&map->head->slot_bytes, -(uint64_t)pages * HH_PAGE);
-        /* A mover that has claimed the run finds it nameless and gives it back. */
-        if (HH_CAS(&hh_page_at(map, page)->d, &d,
-                   hh_d(HH_PAGE_CLAIMED, 1, heap->owner)) &&
-            hh_run_settle(map, (uint32_t)heap->owner, index, page))
-            hh_pages_release(heap, page, pages);
+        hh_run_free(heap, page, pages, index);
     } else if (done) {
         hh_slot_release(map, (uint32_t)heap->owner, map_at, index, place);
     }
@@ -128,8 +151,10 @@ static int free_cached(struct hh_heap *heap, uint32_t index, uint64_t w,
     uint32_t count = HH_PEEK(&mag->count);
     HH_PUT(&mag->item[count], heap->key | (hh_w_gen(w) + 1) << 32 | index);
     if (!HH_CAS(&hh_entry_at(heap->map, index)->w, &w,
-                hh_w(hh_w_gen(w) + 1, HH_CACHED, hh_w_place(w))))
+                hh_w(hh_w_gen(w) + 1, HH_CACHED, hh_w_place(w)))) {
+        HH_STORE(&mag->item[count], UINT64_C(0));
         return -EAGAIN;
+    }
     HH_STORE(&mag->count, count + 1);
     return 0;
 }
@@ -149,8 +174,11 @@ static bool free_shared(struct hh_heap *heap, hh_handle block)
     if (count >= heap->full[class_])
         return false;
     HH_PUT(&mag->item[count], block.word + (UINT64_C(1) << 32));
-    if (!HH_CAS(&entry->w, &w, hh_w(hh_w_gen(w) + 1, HH_CACHED, hh_w_place(w))))
+    if (!HH_CAS(&entry->w, &w, hh_w(hh_w_gen(w) + 1, HH_CACHED, hh_w_place(w)))) {
+        /* Whoever freed it has that very item: recovery must not find it here. */
+        HH_STORE(&mag->item[count], UINT64_C(0));
         return false;
+    }
     HH_STORE(&mag->count, count + 1);
     return true;
 }
@@ -159,7 +187,7 @@ int hh_free_slow(struct hh_heap *heap, hh_handle block)
 {
     uint32_t index = (uint32_t)block.word;
     if (heap)
-        heap->hot = 0;
+        heap->hot = HH_HOT_NONE;
     if (heap && index < heap->limit && !heap->held && free_shared(heap, block))
         return 0;
     hh_why_clear();

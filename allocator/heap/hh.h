@@ -152,6 +152,34 @@ HH_MUST_USE HH_INLINE int hh_alloc(struct hh_heap *heap, size_t bytes, hh_handle
  */
 HH_MUST_USE HH_INLINE int hh_free(struct hh_heap *heap, hh_handle block);
 
+/*
+ * Gives a block another size under the same handle; contents stay as far as they fit.
+ * On failure everything is as before. Errors: -ESTALE; -EBUSY anybody has it locked,
+ * this door included; -ENOMEM; -ENOSPC. Safety: lock-free. Cost: 10 ns within the size
+ * class, else a barrier (1 to 10 us) and the copy.
+ */
+HH_MUST_USE int hh_realloc(struct hh_heap *heap, hh_handle block, size_t bytes);
+
+/*
+ * Allocates a block and stores its handle at `offset`, a multiple of 8, of another
+ * block, so that no kill leaks it: found dead, this process has either done both or
+ * neither. With an all-zero holder the block is this door's until hh_publish, and freed
+ * if the process dies before. 16 blocks of a door may be unpublished at a time. Errors:
+ * of hh_alloc; -ESTALE the holder; -EINVAL no such offset; -EMFILE too many.
+ */
+HH_MUST_USE int hh_alloc_to(struct hh_heap *heap, size_t bytes, hh_handle holder,
+                            size_t offset, hh_handle *out);
+
+/* Ends the state that hh_alloc_to leaves a block without holder in, once its handle is
+ * stored where others find it. Errors: -ESTALE. */
+HH_MUST_USE int hh_publish(struct hh_heap *heap, hh_handle block);
+
+/* Takes a handle out of such a slot and empties it; of several doors one gets it.
+ * Errors: -ENOENT the slot is empty; -ESTALE holder or block; -EINVAL no such offset.
+ */
+HH_MUST_USE int hh_take(struct hh_heap *heap, hh_handle holder, size_t offset,
+                        hh_handle *out);
+
 /* The size that was asked for. Errors: -ESTALE. Safety: lock-free. */
 HH_MUST_USE int hh_bytes(struct hh_heap *heap, hh_handle block, size_t *out);
 
@@ -290,6 +318,14 @@ HH_MUST_USE int hh_stats(struct hh_heap *heap, struct hh_stats *out);
  * Safety: others go on; what is in flight is read again before it is called broken.
  */
 HH_MUST_USE int hh_check(struct hh_heap *heap);
+
+/*
+ * Puts in order what dead processes left behind, whoever they are, as the next to meet
+ * them would, and counts the figures anew that only guide. *out: how many were
+ * recovered. Errors: none but the general ones; then hh_check tells whether all is
+ * well. Safety: others go on. Cost: a pass over the tables for each.
+ */
+HH_MUST_USE int hh_repair(struct hh_heap *heap, uint32_t *out);
 
 struct hh_block {
     hh_handle handle;

@@ -414,6 +414,72 @@ static void test_walk(void **state)
     finish(heap);
 }
 
+static void test_resize(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {100,   105,    3000, 40000, 200000, 199999,
+                                   90000, 100000, 16,   32768, 32769,  1};
+    struct hh_heap *heap = make(16 << 20, 0), *second;
+    hh_handle block = filled(heap, 50, 9), bystander = filled(heap, 50, 4);
+    size_t size, before = 50;
+    unsigned char *at;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        assert_int_equal(hh_realloc(heap, block, sizes[i]), 0);
+        assert_int_equal(hh_bytes(heap, block, &size), 0);
+        assert_int_equal(size, sizes[i]);
+        assert_int_equal(hh_lock(heap, block, HH_PIN, HH_NOWAIT, (void **)&at), 0);
+        for (size_t n = 0; n < size && n < before; n++)
+            assert_int_equal(at[n], 9);
+        memset(at, 9, size);
+        before = size;
+        assert_int_equal(hh_unlock(heap, block), 0);
+        assert_int_equal(hh_check(heap), 0);
+    }
+    assert_int_equal(hh_realloc(heap, block, 0), -EINVAL);
+    assert_int_equal(hh_realloc(heap, block, 17 << 20), -ENOMEM);
+    assert_int_equal(hh_clone(heap, &second), 0);
+    assert_int_equal(hh_lock(second, block, HH_PIN, HH_NOWAIT, (void **)&at), 0);
+    assert_int_equal(hh_realloc(heap, block, 5000), -EBUSY);
+    assert_int_equal(hh_unlock(second, block), 0);
+    assert_int_equal(hh_realloc(second, block, 5000), 0);
+    hh_close(second);
+    holds(heap, bystander, 50, 4);
+    assert_int_equal(hh_free(heap, block), 0);
+    assert_int_equal(hh_realloc(heap, block, 10), -ESTALE);
+    finish(heap);
+}
+
+static void test_alloc_to(void **state)
+{
+    (void)state;
+    struct hh_heap *heap = make(4 << 20, 0);
+    hh_handle holder = filled(heap, 64, 0), block, taken = {3}, none = {0};
+    uint64_t *slots;
+    assert_int_equal(hh_alloc_to(heap, 100, holder, 60, &block), -EINVAL);
+    assert_int_equal(hh_alloc_to(heap, 100, holder, 64, &block), -EINVAL);
+    assert_int_equal(hh_alloc_to(heap, 100, holder, 8, &block), 0);
+    assert_int_equal(hh_lock(heap, holder, HH_PIN, HH_NOWAIT, (void **)&slots), 0);
+    assert_int_equal(slots[1], block.word);
+    assert_int_equal(hh_unlock(heap, holder), 0);
+    assert_int_equal(hh_take(heap, holder, 16, &taken), -ENOENT);
+    assert_int_equal(taken.word, 3);
+    assert_int_equal(hh_take(heap, holder, 8, &taken), 0);
+    assert_int_equal(taken.word, block.word);
+    assert_int_equal(hh_take(heap, holder, 8, &taken), -ENOENT);
+    assert_int_equal(hh_free(heap, taken), 0);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(hh_alloc_to(heap, i % 2 ? 100 : 50000, none, 0, &block), 0);
+        if (i % 3)
+            assert_int_equal(hh_publish(heap, block), 0);
+        assert_int_equal(hh_free(heap, block), 0);
+        /* A block freed before it was published owes nothing any more. */
+        assert_int_equal(hh_publish(heap, block), -ESTALE);
+    }
+    assert_int_equal(hh_free(heap, holder), 0);
+    assert_int_equal(hh_alloc_to(heap, 100, holder, 8, &block), -ESTALE);
+    finish(heap);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -423,7 +489,8 @@ int main(void)
         cmocka_unit_test(test_compact),        cmocka_unit_test(test_budget),
         cmocka_unit_test(test_moves_in_calls), cmocka_unit_test(test_full),
         cmocka_unit_test(test_roots),          cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_walk),
+        cmocka_unit_test(test_walk),           cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_alloc_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,6 +152,9 @@ void hh_mags_close(struct hh_heap *heap);
 void hh_caches_drop(struct hh_heap *heap);
 
 /* --- spans.c: slots --- */
+int hh_slot_get(struct hh_heap *heap, uint32_t class_, uint32_t index,
+                struct hh_note *note, uint64_t *place, uint64_t *map_at);
+void hh_slot_count(struct hh_heap *heap, uint32_t class_);
 int hh_slot_attach(struct hh_heap *heap, uint32_t class_, uint32_t index);
 void hh_slot_strip(struct hh_heap *heap, uint32_t index);
 int hh_slot_find(struct hh_map *map, uint64_t place, uint32_t *page, uint64_t *map_at);
@@ -178,7 +181,19 @@ bool hh_recover_client(struct hh_map *map, uint32_t client);
 void hh_recover_owned(struct hh_map *map, uint32_t client);
 void hh_lane_end(struct hh_map *map, uint32_t lane, uint64_t state);
 
+/* --- publish.c --- */
+void hh_debt_settle(struct hh_map *map, uint32_t owner, uint64_t handle,
+                    uint64_t holder, uint64_t offset);
+
+/* --- alloc.c, free.c --- */
+bool hh_reclaim(struct hh_heap *heap, uint32_t turn);
+int hh_alloc_noted(struct hh_heap *heap, size_t bytes, struct hh_debt *debt,
+                   hh_handle *out);
+bool hh_is_locked(struct hh_map *map, uint64_t handle);
+void hh_run_free(struct hh_heap *heap, uint32_t page, uint32_t pages, uint32_t index);
+
 /* --- lock.c --- */
+int hh_look_up(struct hh_heap *heap, hh_handle block, uint64_t *w, uint64_t *m);
 static inline size_t hh_size(uint64_t m, size_t capacity)
 {
     size_t size = m & HH_M_SIZE_MASK;

@@ -114,8 +114,7 @@ struct hh_intent {
     uint64_t place;
     uint64_t map_at; /* offset of the slot's word */
     uint32_t page, pages;
-    uint32_t to_page;
-    uint32_t unused;
+    uint32_t to_page, to_pages;
 };
 
 /* One block of a mover's batch; the count in the lane makes it valid. */
@@ -125,6 +124,14 @@ struct hh_note {
     uint64_t from, map_from;
     uint64_t to, map_to; /* to is 0 until a new slot is about to be claimed */
 };
+
+/* A block that its lane has allocated and not published; own thread, handle last. */
+struct hh_debt {
+    uint64_t handle; /* 0: none */
+    uint64_t holder; /* the block whose slot is to name it, or 0 */
+    uint64_t offset; /* of that slot in the holder */
+};
+#define HH_DEBTS 16u
 
 /* state: client 16 << 32 | client epoch 16 << 16 | used 1. CAS. */
 struct hh_lane {
@@ -143,6 +150,7 @@ struct hh_lane {
     uint64_t busy __attribute__((aligned(64)));
     struct hh_intent intent __attribute__((aligned(64)));
     struct hh_note note[HH_BATCH] __attribute__((aligned(64)));
+    struct hh_debt debt[HH_DEBTS];
     uint64_t cell[HH_CELLS] __attribute__((aligned(64)));
     uint64_t excl[HH_EXCL];
 };

@@ -284,7 +284,7 @@ int hh_unlock_slow(struct hh_heap *heap, hh_handle block)
     return hh_fail(-EPERM, "this door has not locked the block");
 }
 
-static int look_up(struct hh_heap *heap, hh_handle block, uint64_t *w, uint64_t *m)
+int hh_look_up(struct hh_heap *heap, hh_handle block, uint64_t *w, uint64_t *m)
 {
     hh_why_clear();
     if (!heap || !hh_revive(heap))
@@ -323,7 +323,7 @@ int hh_capacity(struct hh_map *map, uint64_t w, uint64_t m, size_t *out)
 int hh_usable(struct hh_heap *heap, hh_handle block, size_t *out)
 {
     uint64_t w, m;
-    int error = look_up(heap, block, &w, &m);
+    int error = hh_look_up(heap, block, &w, &m);
     return error ? error : hh_capacity(heap->map, w, m, out);
 }
 
@@ -331,7 +331,7 @@ int hh_bytes(struct hh_heap *heap, hh_handle block, size_t *out)
 {
     size_t capacity;
     uint64_t w, m;
-    int error = look_up(heap, block, &w, &m);
+    int error = hh_look_up(heap, block, &w, &m);
     if (!error)
         error = hh_capacity(heap->map, w, m, &capacity);
     if (!error)

@@ -116,6 +116,7 @@ static void shift(struct hh_heap *heap, uint32_t page)
     HH_PUT(&intent->index, index);
     HH_PUT(&intent->place, from_place);
     HH_PUT(&intent->to_page, to);
+    HH_PUT(&intent->to_pages, pages);
     HH_PUT(&intent->page, page);
     HH_STORE(&intent->op, (uint32_t)HH_OP_SHIFT);
     hh_pages_commit(heap, to, pages, hh_d(HH_PAGE_CLAIMED, 1, owner));
@@ -126,7 +127,8 @@ static void shift(struct hh_heap *heap, uint32_t page)
         heap->lane->note[0].index = index;
         mover->w[0] = moving;
         mover->notes = 1;
-        mover->pinned[0] = hh_os_barrier() != 0;
+        mover->pinned[0] = false;
+        hh_os_settle();
         hh_scan_pins(heap);
         mover->notes = 0;
         mover->done.pinned += mover->pinned[0];

@@ -122,6 +122,25 @@ static int other_die_locked(hh_handle block)
     return 1;
 }
 
+/* Twenty blocks in slots, sixteen unpublished, of which five are published. */
+static int other_die_owing(hh_handle holder)
+{
+    struct hh_heap *heap = other_open();
+    hh_handle some[16], none = {0}, *slots;
+    for (size_t i = 0; i < 20; i++)
+        MUST(!hh_alloc_to(heap, 100 + i * 5000, holder, i * 8, &some[0]));
+    for (size_t i = 0; i < 16; i++)
+        MUST(!hh_alloc_to(heap, 100 + i * 5000, none, 0, &some[i]));
+    MUST(hh_alloc_to(heap, 100, none, 0, &some[0]) == -EMFILE);
+    MUST(!hh_lock(heap, holder, HH_PIN, HH_NOWAIT, (void **)&slots));
+    for (int i = 0; i < 5; i++) {
+        slots[20 + i] = some[i];
+        MUST(!hh_publish(heap, some[i]));
+    }
+    (void)raise(SIGKILL);
+    return 1;
+}
+
 static int other_churn(uint64_t seed)
 {
     struct hh_heap *heap = other_open();
@@ -166,6 +185,8 @@ static int other_main(char **argv)
         return other_pass(block);
     if (!strcmp(argv[1], "die-locked"))
         return other_die_locked(block);
+    if (!strcmp(argv[1], "die-owing"))
+        return other_die_owing(block);
     if (!strcmp(argv[1], "churn"))
         return other_churn(block.word);
     return 98;
@@ -219,6 +240,28 @@ static void test_dead_owner(void **state)
     assert_int_equal(hh_stats(heap, &stats), 0);
     assert_int_equal(stats.live_blocks, 1001);
     assert_int_equal(stats.recoveries, 1);
+    finish(heap);
+}
+
+static void test_dead_debtor(void **state)
+{
+    (void)state;
+    struct hh_heap *heap = make(64 << 20);
+    hh_handle holder, *slots;
+    uint32_t recovered = 7;
+    struct hh_stats stats;
+    assert_int_equal(hh_alloc(heap, 25 * 8, &holder), 0);
+    assert_int_equal(ended(start(heap, "die-owing", holder.word)), 128 + SIGKILL);
+    assert_int_equal(hh_repair(heap, &recovered), 0);
+    assert_int_equal(recovered, 1);
+    assert_int_equal(hh_stats(heap, &stats), 0);
+    assert_int_equal(stats.live_blocks, 1 + 20 + 5);
+    assert_int_equal(hh_lock(heap, holder, HH_PIN, HH_NOWAIT, (void **)&slots), 0);
+    for (int i = 0; i < 25; i++)
+        assert_int_equal(hh_free(heap, slots[i]), 0);
+    assert_int_equal(hh_unlock(heap, holder), 0);
+    assert_int_equal(hh_repair(heap, &recovered), 0);
+    assert_int_equal(recovered, 0);
     finish(heap);
 }
 
@@ -297,8 +340,8 @@ int main(int argc, char **argv)
         return other_main(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pass_handles), cmocka_unit_test(test_dead_owner),
-        cmocka_unit_test(test_churn),        cmocka_unit_test(test_kill_churn),
-        cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_dead_debtor),  cmocka_unit_test(test_churn),
+        cmocka_unit_test(test_kill_churn),   cmocka_unit_test(test_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,24 +60,37 @@ static void recover_run(struct hh_map *map, uint32_t owner, uint32_t index,
         hh_pages_resolve(map, owner, page, pages);
 }
 
+/* Takes back what the dead was about to do with a block at `place`, as a locker would.
+ */
+static void untake(struct hh_map *map, uint32_t index, uint64_t place)
+{
+    if (index >= hh_limit(map))
+        return;
+    uint64_t *word = &hh_entry_at(map, index)->w, w = HH_LOAD(word);
+    enum hh_state state = hh_w_state(w);
+    if (hh_w_place(w) != place)
+        return;
+    if (state == HH_MOVING || state == HH_RESIZING)
+        (void)HH_CAS(word, &w, hh_w(hh_w_gen(w), HH_LIVE, place));
+    else if (state == HH_TAKEN)
+        (void)HH_CAS(word, &w, hh_w(hh_w_gen(w), HH_CACHED, place));
+}
+
 static void recover_intent(struct hh_map *map, uint32_t owner, struct hh_lane *lane)
 {
     struct hh_intent intent = lane->intent;
     switch (HH_LOAD(&lane->intent.op)) {
     case HH_OP_SLOT:
+        untake(map, intent.index, intent.place);
         recover_slot(map, owner, intent.index, intent.place, intent.map_at);
         break;
     case HH_OP_SHIFT:
-        if (intent.index < hh_limit(map)) {
-            uint64_t w = HH_LOAD(&hh_entry_at(map, intent.index)->w);
-            if (hh_w_state(w) == HH_MOVING && hh_w_place(w) == intent.place)
-                (void)HH_CAS(&hh_entry_at(map, intent.index)->w, &w,
-                             w ^ hh_w(0, HH_MOVING ^ HH_LIVE, 0));
-        }
-        recover_run(map, owner, intent.index, intent.to_page, intent.pages);
+        untake(map, intent.index, intent.place);
+        recover_run(map, owner, intent.index, intent.to_page, intent.to_pages);
         recover_run(map, owner, intent.index, intent.page, intent.pages);
         break;
     case HH_OP_RUN:
+        untake(map, intent.index, intent.place);
         recover_run(map, owner, intent.index, intent.page, intent.pages);
         break;
     default:
@@ -94,16 +107,27 @@ static void recover_notes(struct hh_map *map, uint32_t owner, struct hh_lane *la
         struct hh_note note = lane->note[i];
         if (note.index >= hh_limit(map))
             continue;
-        uint64_t *word = &hh_entry_at(map, note.index)->w, w = HH_LOAD(word);
-        if (hh_w_state(w) == HH_MOVING && hh_w_place(w) == note.from)
-            (void)HH_CAS(word, &w, w ^ hh_w(0, HH_MOVING ^ HH_LIVE, 0));
-        if (hh_w_state(w) == HH_TAKEN && hh_w_place(w) == note.from)
-            (void)HH_CAS(word, &w, w ^ hh_w(0, HH_TAKEN ^ HH_CACHED, 0));
+        untake(map, note.index, note.from);
         if (note.to)
             recover_slot(map, owner, note.index, note.to, note.map_to);
         recover_slot(map, owner, note.index, note.from, note.map_from);
     }
     HH_STORE(&lane->notes, 0u);
+}
+
+/* Blocks it allocated and had not published: kept if the slot they were meant for names
+ * them, else freed. Their indexes are still in, or just above, its magazines. */
+static void recover_debts(struct hh_map *map, uint32_t owner, struct hh_lane *lane)
+{
+    for (uint32_t i = 0; i < HH_DEBTS; i++) {
+        struct hh_debt *debt = &lane->debt[i];
+        uint64_t handle = HH_LOAD(&debt->handle);
+        if (handle && (uint32_t)handle < hh_limit(map) &&
+            handle >> HH_TAG_SHIFT == map->tag)
+            hh_debt_settle(map, owner, handle, HH_PEEK(&debt->holder),
+                           HH_PEEK(&debt->offset));
+        HH_STORE(&debt->handle, UINT64_C(0));
+    }
 }
 
 /* Its exclusive locks: free, with a note that the last owner died. */
@@ -137,9 +161,29 @@ static bool all_fresh(struct hh_map *map, uint64_t nth)
     return true;
 }
 
+/*
+ * Whether the item above count stays: a free was cut short, and it was one by plain
+ * stores (busy), which nobody else can have done instead. After a free by CAS that
+ * might be, and the winner's magazine has the same item; then the block is left for the
+ * mover to find, which is one cached block a kill. Items without a block may be
+ * doubled: attaching one is a CAS.
+ */
+static bool keep_item(struct hh_map *map, uint64_t item, uint64_t busy)
+{
+    uint32_t index = (uint32_t)item;
+    if (index >= hh_limit(map))
+        return false;
+    uint64_t w = HH_LOAD(&hh_entry_at(map, index)->w);
+    enum hh_state state = hh_w_state(w);
+    return state == HH_BARE ||
+           ((state == HH_CACHED || state == HH_TAKEN) &&
+            hh_w_gen(w) == (item >> 32 & HH_GEN_MAX) && busy == index + UINT64_C(1));
+}
+
 static void recover_mag(struct hh_map *map, uint64_t number, uint32_t owner)
 {
     struct hh_mag *mag = hh_mag_at(map, number);
+    struct hh_lane *lane = hh_lane_at(map, owner >> 12);
     uint64_t word = HH_LOAD(&mag->owner);
     uint32_t class_ = (uint32_t)(word >> 48) & 255;
     if (word != hh_mag_word(HH_MAG_LANE, class_, owner))
@@ -151,15 +195,8 @@ static void recover_mag(struct hh_map *map, uint64_t number, uint32_t owner)
         HH_STORE(&mag->owner, hh_mag_word(HH_MAG_VIRGIN, 0, 0));
         return;
     }
-    /* The item above count may be of a free that was cut short. */
-    if (count < HH_MAG_ITEMS && (uint32_t)mag->item[count] < hh_limit(map)) {
-        uint64_t item = mag->item[count];
-        uint64_t w = HH_LOAD(&hh_entry_at(map, (uint32_t)item)->w);
-        enum hh_state state = hh_w_state(w);
-        count += ((state == HH_CACHED || state == HH_TAKEN) &&
-                  hh_w_gen(w) == (item >> 32 & HH_GEN_MAX)) ||
-                 (state == HH_BARE && !class_);
-    }
+    if (count < HH_MAG_ITEMS)
+        count += keep_item(map, mag->item[count], HH_LOAD(&lane->busy));
     HH_STORE(&mag->count, count);
     HH_STORE(&mag->owner, hh_mag_word(HH_MAG_DEPOT, count ? class_ : 127u, 0));
 }
@@ -212,6 +249,7 @@ void hh_lane_end(struct hh_map *map, uint32_t lane, uint64_t state)
     for (uint32_t i = 0; i < HH_EXCL; i++)
         HH_STORE(&record->excl[i], UINT64_C(0));
     HH_STORE(&record->wants, UINT64_C(0));
+    /* After the magazines: see keep_item, and unbias in free.c. */
     HH_STORE(&record->busy, UINT64_C(0));
     uint64_t epoch = HH_LOAD(&record->epoch) + 1;
     HH_STORE(&record->epoch, epoch & 0xfff ? epoch : epoch + 1);
@@ -224,6 +262,7 @@ static void recover_lane(struct hh_map *map, uint32_t lane, uint64_t state)
     uint32_t owner = hh_owner(lane, HH_LOAD(&record->epoch));
     recover_notes(map, owner, record);
     recover_intent(map, owner, record);
+    recover_debts(map, owner, record);
     recover_locks(map, owner, record);
     recover_pages(map, owner);
     each_mag(map, owner);
@@ -308,4 +347,17 @@ uint32_t hh_recover_all(struct hh_map *map)
     for (uint32_t i = 0; i < map->shape.clients; i++)
         recovered += hh_recover_client(map, i);
     return recovered;
+}
+
+int hh_repair(struct hh_heap *heap, uint32_t *out)
+{
+    hh_why_clear();
+    if (!heap || !hh_revive(heap))
+        return -EINVAL;
+    uint32_t recovered = hh_recover_all(heap->map);
+    recount(heap->map);
+    hh_mags_orphaned(heap->map);
+    if (out)
+        *out = recovered;
+    return 0;
 }

@@ -69,8 +69,7 @@ void hh_slot_settle(struct hh_map *map, uint32_t owner, uint64_t map_at, uint32_
             HH_STORE(slot, 0u);
             return;
         }
-        HH_STORE(slot, mine);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        (void)__atomic_exchange_n(slot, mine, __ATOMIC_SEQ_CST);
         if (hh_names(map, index, place) || !HH_CAS(slot, &mine, claim))
             return;
     }
@@ -300,6 +299,41 @@ void hh_span_unuse(struct hh_heap *heap, uint32_t page, uint32_t slots)
         hh_span_offer(map, class_, page);
 }
 
+/* Claims a slot of the class for an index: from the span in use, else another, else a
+ * new one. Errors: -ENOMEM, -ENOSPC. */
+int hh_slot_get(struct hh_heap *heap, uint32_t class_, uint32_t index,
+                struct hh_note *note, uint64_t *place, uint64_t *map_at)
+{
+    for (;;) {
+        if (heap->span[class_]) {
+            uint32_t page = heap->span[class_] - 1;
+            if (hh_slot_claim(heap, page, class_, &heap->cursor[class_], place, map_at,
+                              note, index))
+                return 0;
+            hh_span_leave(heap, page);
+            heap->span[class_] = 0;
+        }
+        uint32_t page = hh_span_take(heap, class_);
+        int error = 0;
+        if (page == UINT32_MAX)
+            error = hh_span_new(heap, class_, UINT64_MAX, &page);
+        if (error)
+            return error;
+        heap->span[class_] = page + 1;
+        heap->cursor[class_] = 0;
+    }
+}
+
+/* Counts a slot of this lane's span in use that just got its block. */
+void hh_slot_count(struct hh_heap *heap, uint32_t class_)
+{
+    struct hh_map *map = heap->map;
+    if (heap->span[class_])
+        (void)HH_ADD(&hh_page_at(map, heap->span[class_] - 1)->used, 1);
+    (void)HH_ADD(&map->head->class_used[class_], 1);
+    (void)HH_ADD(&map->head->slot_bytes, map->classes[class_].bytes);
+}
+
 /*
  * Gives an index without a block one of the class: FREE or BARE -> CACHED.
  * Errors: -ENOMEM, -ENOSPC; -EAGAIN the index was not free after all.
@@ -309,34 +343,15 @@ int hh_slot_attach(struct hh_heap *heap, uint32_t class_, uint32_t index)
     struct hh_map *map = heap->map;
     struct hh_entry *entry = hh_entry_at(map, index);
     uint64_t w = HH_LOAD(&entry->w), place, map_at;
-    uint32_t page;
-    for (;;) {
-        if (heap->span[class_]) {
-            page = heap->span[class_] - 1;
-            if (hh_slot_claim(heap, page, class_, &heap->cursor[class_], &place,
-                              &map_at, NULL, index))
-                break;
-            hh_span_leave(heap, page);
-            heap->span[class_] = 0;
-        }
-        page = hh_span_take(heap, class_);
-        int error = 0;
-        if (page == UINT32_MAX)
-            error = hh_span_new(heap, class_, UINT64_MAX, &page);
-        if (error)
-            return error;
-        heap->span[class_] = page + 1;
-        heap->cursor[class_] = 0;
-    }
+    int error = hh_slot_get(heap, class_, index, NULL, &place, &map_at);
+    if (error)
+        return error;
     bool done =
         (hh_w_state(w) == HH_FREE || hh_w_state(w) == HH_BARE) &&
         hh_cas_both(entry, w, HH_PEEK(&entry->m), hh_w(hh_w_gen(w), HH_CACHED, place),
                     (uint64_t)class_ << HH_M_CLASS_SHIFT);
-    if (done) {
-        (void)HH_ADD(&hh_page_at(map, page)->used, 1);
-        (void)HH_ADD(&map->head->class_used[class_], 1);
-        (void)HH_ADD(&map->head->slot_bytes, map->classes[class_].bytes);
-    }
+    if (done)
+        hh_slot_count(heap, class_);
     hh_slot_settle(map, (uint32_t)heap->owner, map_at, index, place);
     HH_STORE(&heap->lane->intent.op, (uint32_t)HH_OP_NONE);
     return done ? 0 : -EAGAIN;
