@@ -165,19 +165,21 @@ static bool all_fresh(struct hh_map *map, uint64_t nth)
  * Whether the item above count stays: a free was cut short, and it was one by plain
  * stores (busy), which nobody else can have done instead. After a free by CAS that
  * might be, and the winner's magazine has the same item; then the block is left for the
- * mover to find, which is one cached block a kill. Items without a block may be
- * doubled: attaching one is a CAS.
+ * mover to find, which is one cached block a kill. Indexes without a block (class 0) may
+ * be doubled: attaching one is a CAS. In the other magazines such an item is what an
+ * attach wrote beforehand, and would look valid once somebody else has attached it.
  */
-static bool keep_item(struct hh_map *map, uint64_t item, uint64_t busy)
+static bool keep_item(struct hh_map *map, uint64_t item, uint64_t busy, uint32_t class_)
 {
     uint32_t index = (uint32_t)item;
     if (index >= hh_limit(map))
         return false;
     uint64_t w = HH_LOAD(&hh_entry_at(map, index)->w);
     enum hh_state state = hh_w_state(w);
-    return state == HH_BARE ||
-           ((state == HH_CACHED || state == HH_TAKEN) &&
-            hh_w_gen(w) == (item >> 32 & HH_GEN_MAX) && busy == index + UINT64_C(1));
+    if (!class_)
+        return state == HH_BARE;
+    return (state == HH_CACHED || state == HH_TAKEN) &&
+           hh_w_gen(w) == (item >> 32 & HH_GEN_MAX) && busy == index + UINT64_C(1);
 }
 
 static void recover_mag(struct hh_map *map, uint64_t number, uint32_t owner)
@@ -196,7 +198,7 @@ static void recover_mag(struct hh_map *map, uint64_t number, uint32_t owner)
         return;
     }
     if (count < HH_MAG_ITEMS)
-        count += keep_item(map, mag->item[count], HH_LOAD(&lane->busy));
+        count += keep_item(map, mag->item[count], HH_LOAD(&lane->busy), class_);
     HH_STORE(&mag->count, count);
     HH_STORE(&mag->owner, hh_mag_word(HH_MAG_DEPOT, count ? class_ : 127u, 0));
 }
