@@ -371,11 +371,10 @@ def typical(measured):
                                      -t["trial_id"]), default=None)
 
 
-def progress(series):
-    """Share of the work done at each moment, in percent (of time without steps)."""
-    line = series.get("steps") or series["time_ns"]
-    last = line[-1] or 1
-    return [100 * value / last for value in line]
+def progress(series, by_time):
+    """Share of the work done at each moment, or of the trial's time, in percent."""
+    line = series["time_ns"] if by_time else series["steps"]
+    return [100 * value / (line[-1] or 1) for value in line]
 
 
 def shows_memory(cell):
@@ -390,12 +389,12 @@ def memory_panel(model, styles, folder, cells):
         return None
     figure, axes = new_panel(f"{cell.title}: memory, {at(cell)}")
     ends, live = [], None
-    for measured in drawn(model, cell):
-        trial = typical(measured)
-        if trial is None or measured.arm.floor:
-            continue
-        series = trial["series"]
-        across = progress(series)
+    found = [(m, typical(m)) for m in drawn(model, cell) if not m.arm.floor]
+    found = [(measured, trial["series"]) for measured, trial in found if trial]
+    # A few long steps are no scale: then the time is one.
+    by_time = any(max(series.get("steps", [0])) < 100 for _, series in found)
+    for measured, series in found:
+        across = progress(series, by_time)
         if live is None or len(across) > len(live[0]):
             live = (across, series["requested_bytes"])
         axes.plot(across, series["footprint_bytes"], color=styles.colour(measured.arm),
@@ -408,7 +407,8 @@ def memory_panel(model, styles, folder, cells):
     axes.set_xlim(0, 100)
     axes.set_ylim(bottom=0)
     size_axis(axes.yaxis, 5)
-    axes.set_xlabel("share of the work done, %")
+    axes.set_xlabel("share of the trial's time, %" if by_time
+                    else "share of the work done, %")
     label_ends(axes, ends)
     return finish(figure, folder, "memory", slug(cell.title, cell.workers),
                   f"Footprint over the course of {cell.title}, live bytes in grey")
