@@ -23,7 +23,7 @@ static void map_end(struct hh_map *map)
 {
     if (map->mine)
         (void)munmap(map->mine, HH_PAGE);
-    if (map->base)
+    if (map->base && !map->foreign)
         (void)munmap(map->base, map->at.total + HH_SMALL_MAX);
     if (map->fd >= 0)
         (void)close(map->fd);
@@ -45,6 +45,20 @@ static int map_new(int fd, struct hh_map **out)
     return 0;
 }
 
+/* The word that fork wipes. */
+static int map_mine(struct hh_map *map)
+{
+    void *mine =
+        mmap(NULL, HH_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mine == MAP_FAILED)
+        return -errno;
+    map->mine = mine;
+    if (madvise(mine, HH_PAGE, MADV_WIPEONFORK))
+        return -errno;
+    *map->mine = 1;
+    return 0;
+}
+
 /* Maps the segment, whose shape is known and proven. */
 static int map_all(struct hh_map *map)
 {
@@ -60,33 +74,23 @@ static int map_all(struct hh_map *map)
         return -errno;
     map->head = base;
     hh_layout_classes(map->classes);
-    void *mine =
-        mmap(NULL, HH_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mine == MAP_FAILED)
-        return -errno;
-    map->mine = mine;
-    if (madvise(mine, HH_PAGE, MADV_WIPEONFORK))
-        return -errno;
-    *map->mine = 1;
-    return 0;
+    return map_mine(map);
 }
 
-/* Reads and proves the header of an open file. */
-static int prove(struct hh_map *map, uint64_t file_bytes)
+/* The fields of a header that never change. */
+struct constants {
+    uint64_t magic;
+    uint32_t version, flags;
+    struct hh_shape shape;
+    uint64_t tag;
+};
+
+_Static_assert(sizeof(struct constants) == offsetof(struct hh_header, constants_end),
+               "a header starts with its constants");
+
+/* Proves a header, of which a copy was read. */
+static int prove(struct hh_map *map, struct constants head, uint64_t file_bytes)
 {
-    struct {
-        uint64_t magic;
-        uint32_t version, flags;
-        struct hh_shape shape;
-        uint64_t tag;
-    } head;
-    _Static_assert(sizeof head == offsetof(struct hh_header, constants_end),
-                   "same start");
-    ssize_t got = pread(map->fd, &head, sizeof head, 0);
-    if (got < 0)
-        return -errno;
-    if ((size_t)got < sizeof head)
-        return hh_fail(-EBADMSG, "%zd bytes are too few for a heap", got);
     if (!head.magic)
         return hh_fail(head.version ? -EAGAIN : -EBADMSG, "no heap, or not complete");
     if (head.magic != HH_MAGIC)
@@ -106,6 +110,17 @@ static int prove(struct hh_map *map, uint64_t file_bytes)
     map->tag = head.tag;
     map->flags = head.flags;
     return 0;
+}
+
+static int prove_file(struct hh_map *map, uint64_t file_bytes)
+{
+    struct constants head;
+    ssize_t got = pread(map->fd, &head, sizeof head, 0);
+    if (got < 0)
+        return -errno;
+    if ((size_t)got < sizeof head)
+        return hh_fail(-EBADMSG, "%zd bytes are too few for a heap", got);
+    return prove(map, head, file_bytes);
 }
 
 /* The first door of a mapping; takes the descriptor over, also on failure. */
@@ -145,7 +160,7 @@ int hh_open(struct hh_where where, struct hh_heap **out)
     else if (!S_ISREG(info.st_mode))
         error = hh_fail(-EBADMSG, "not a regular file");
     else
-        error = prove(map, (uint64_t)info.st_size);
+        error = prove_file(map, (uint64_t)info.st_size);
     if (!error)
         error = map_all(map);
     if (error) {
@@ -262,6 +277,61 @@ int hh_create(struct hh_where where, const struct hh_setup *setup, struct hh_hea
     return 0;
 }
 
+/* Makes the caller's memory a heap, or proves the one in it. */
+static int settle_in(struct hh_map *map, size_t bytes, const struct hh_setup *setup)
+{
+    if (!setup)
+        return prove(map, *(const struct constants *)(const void *)map->base, bytes);
+    struct hh_setup fitting = *setup;
+    fitting.bytes = 0;
+    int error = choose(&fitting, bytes, map);
+    if (error)
+        return error == -ENOSPC
+                   ? hh_fail(-EINVAL, "%zu bytes are too few for a heap", bytes)
+                   : error;
+    memset(map->base, 0, map->at.area_at);
+    return format(map, setup->flags);
+}
+
+int hh_attach(void *memory, size_t bytes, const struct hh_setup *setup, int token_fd,
+              struct hh_heap **out)
+{
+    hh_why_clear();
+    if (!memory || !out || (setup && setup->flags & ~HH_CHECKED))
+        return -EINVAL;
+    if ((uintptr_t)memory % HH_PAGE)
+        return hh_fail(-EINVAL, "the memory is not aligned to %u", HH_PAGE);
+    if (bytes < sizeof(struct hh_header))
+        return hh_fail(-EINVAL, "%zu bytes are too few for a heap", bytes);
+    struct hh_map *map = calloc(1, sizeof *map);
+    struct stat info;
+    if (!map)
+        return -ENOMEM;
+    map->foreign = true;
+    map->base = memory;
+    map->head = memory;
+    map->fd = -1;
+    hh_layout_classes(map->classes);
+    int error = map_mine(map);
+    if (!error && token_fd >= 0) {
+        int fd = hh_os_again(token_fd);
+        if (fd < 0)
+            error = fd;
+        else if (fstat(fd, &info))
+            error = -errno;
+        map->fd = fd;
+        map->device = info.st_dev;
+        map->inode = info.st_ino;
+    }
+    if (!error)
+        error = settle_in(map, bytes, setup);
+    if (error) {
+        map_end(map);
+        return error;
+    }
+    return enter(map, out);
+}
+
 int hh_clone(struct hh_heap *heap, struct hh_heap **out)
 {
     hh_why_clear();
@@ -303,7 +373,7 @@ int hh_remove(struct hh_where where)
     if (fstat(fd, &info))
         error = -errno;
     else
-        error = prove(map, (uint64_t)info.st_size);
+        error = prove_file(map, (uint64_t)info.st_size);
     map_end(map);
     return error ? error : hh_os_unlink(where);
 }

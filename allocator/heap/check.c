@@ -20,7 +20,7 @@ static int check_file(struct hh_map *map)
 {
     struct stat info;
     const struct hh_header *head = map->head;
-    if (map->fd >= 0 && !fstat(map->fd, &info) &&
+    if (!map->foreign && !fstat(map->fd, &info) &&
         (uint64_t)info.st_size < map->at.total)
         return hh_fail(-EBADMSG, "the file was cut to %lld bytes",
                        (long long)info.st_size);

@@ -85,7 +85,8 @@ int hh_client_claim(struct hh_map *map)
 void hh_client_leave(struct hh_map *map)
 {
     HH_STORE(&map->head->client[map->client], map->client_epoch << 8 | HH_CLIENT_FREE);
-    (void)munmap(map->token, HH_PAGE);
+    if (map->token)
+        (void)munmap(map->token, HH_PAGE);
 }
 
 /* --- lanes: one for each door --- */

@@ -84,9 +84,9 @@ static inline struct hh_where hh_fd(int fd)
 
 /* What hh_create lays down for good; zero means the value in brackets. */
 struct hh_setup {
-    uint64_t bytes; /* room for blocks [what fits into the file given as HH_FD] */
-    uint64_t
-        handles; /* most blocks at a time [one for each 32 bytes, 64 Ki at least] */
+    uint64_t bytes;   /* room for blocks [what fits into the file given as HH_FD] */
+    uint64_t handles; /* most blocks at a time [one for each 32 bytes, 64 Ki at least;
+                         of a given file or memory one for each 128]  */
     uint32_t clients; /* most processes at a time [64] */
     uint32_t lanes;   /* most doors at a time, over all processes [128] */
     uint32_t mode;    /* permission bits of a new file or object [0600] */
@@ -113,6 +113,19 @@ HH_MUST_USE int hh_create(struct hh_where where, const struct hh_setup *setup,
  * process. Cost: some system calls.
  */
 HH_MUST_USE int hh_open(struct hh_where where, struct hh_heap **out);
+
+/*
+ * A heap in memory of the caller's: shared between processes by whatever means, mapped
+ * for as long as any door is open, aligned to a page, and wholly backed (the heap
+ * neither asks for pages nor gives them back). With setup it is made anew, of the size
+ * that fits (setup->bytes is not looked at); without, the heap that is there is opened.
+ * token_fd is a file that all processes can open, for nothing but locks by which they
+ * notice each other's death; it stays the caller's. Without one (-1) nobody is ever
+ * taken for dead, so that what a killed process held is lost. Errors: -EINVAL
+ * misaligned, or too small for any heap; else as of hh_create and hh_open.
+ */
+HH_MUST_USE int hh_attach(void *memory, size_t bytes, const struct hh_setup *setup,
+                          int token_fd, struct hh_heap **out);
 
 /*
  * A further door through the same mapping, for another thread, which may be the one to

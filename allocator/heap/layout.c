@@ -61,7 +61,7 @@ int hh_layout_for_file(struct hh_shape *shape, uint64_t file_bytes,
         struct hh_geometry at;
         try.bytes = middle * HH_PAGE;
         if (handles_follow)
-            try.handles = try.bytes / 64 + 1024;
+            try.handles = try.bytes / 128 + 1024;
         int error = hh_layout(&try, &at);
         if (!error && at.total <= file_bytes) {
             low = middle;

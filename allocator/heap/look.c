@@ -203,7 +203,9 @@ int hh_stats(struct hh_heap *heap, struct hh_stats *out)
     int error = hh_walk_extents(heap, add_extent, &runs);
     if (error)
         return error;
-    if (map->fd >= 0 && !fstat(map->fd, &info))
+    if (map->foreign)
+        stats.footprint_bytes = map->at.total;
+    else if (map->fd >= 0 && !fstat(map->fd, &info))
         stats.footprint_bytes = (uint64_t)info.st_blocks * 512;
     count_entries(map, &stats);
     /* Every free takes a generation, and so does a block that is taken from its index.

@@ -46,6 +46,11 @@ static int reopen(int fd, int flags)
     return again < 0 ? -errno : again;
 }
 
+int hh_os_again(int fd)
+{
+    return reopen(fd, O_RDWR);
+}
+
 /* The folder of a path, for an unnamed file that gets its name when complete. */
 static int open_unnamed(const char *path, uint32_t mode)
 {
@@ -170,6 +175,8 @@ static bool fd_is_ours(struct hh_map *map)
 /* Gives a range memory, or fails here and now instead of by SIGBUS later. */
 int hh_os_provide(struct hh_map *map, uint64_t at, uint64_t bytes)
 {
+    if (map->foreign)
+        return 0;
     if (!fd_is_ours(map))
         return hh_fail(-EBADF, "the heap's descriptor was closed behind its back");
     uint64_t from = at / HH_PAGE * HH_PAGE;
@@ -188,6 +195,8 @@ int hh_os_provide(struct hh_map *map, uint64_t at, uint64_t bytes)
 
 int hh_os_punch(struct hh_map *map, uint64_t at, uint64_t bytes)
 {
+    if (map->foreign)
+        return -ENOTSUP;
     if (!fd_is_ours(map))
         return -EBADF;
     if (fallocate(map->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
@@ -207,6 +216,14 @@ static struct flock byte_of(uint32_t client)
 /* Takes a client's byte lock for as long as the page *token stays mapped. */
 int hh_os_token(struct hh_map *map, uint32_t client, void **token)
 {
+    if (map->foreign && map->fd < 0) {
+        uint64_t state = HH_LOAD(&map->head->client[client]);
+        *token = NULL;
+        return (state & 255) == HH_CLIENT_FREE && HH_CAS(&map->head->client[client],
+                                                         &state, state | HH_CLIENT_DEAD)
+                   ? 0
+                   : -EAGAIN;
+    }
     if (!fd_is_ours(map))
         return -EBADF;
     int fd = reopen(map->fd, O_RDWR);
@@ -234,6 +251,8 @@ int hh_os_token(struct hh_map *map, uint32_t client, void **token)
 /* False only when proven: nobody has the byte locked. */
 bool hh_os_alive(struct hh_map *map, uint32_t client)
 {
+    if (map->foreign && map->fd < 0)
+        return (HH_LOAD(&map->head->client[client]) & 255) != HH_CLIENT_FREE;
     struct flock lock = byte_of(client);
     if (!fd_is_ours(map) || fcntl(map->fd, F_OFD_GETLK, &lock))
         return true;

@@ -333,6 +333,46 @@ static void test_fork(void **state)
     finish(heap);
 }
 
+/* In memory of the caller's, with a token file: another process's death is noticed. */
+static void test_attach(void **state)
+{
+    (void)state;
+    size_t bytes = 8 << 20;
+    char *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    int token = memfd_create("token", MFD_CLOEXEC);
+    struct hh_setup setup = {.lanes = 16};
+    struct hh_heap *heap, *again;
+    struct hh_stats stats;
+    hh_handle block;
+    void *at;
+    assert_int_equal(hh_attach(memory + 8, bytes - 8, &setup, token, &heap), -EINVAL);
+    assert_int_equal(hh_attach(memory, 8192, &setup, token, &heap), -EINVAL);
+    assert_int_equal(hh_attach(memory, bytes, NULL, token, &heap), -EBADMSG);
+    assert_int_equal(hh_attach(memory, bytes, &setup, token, &heap), 0);
+    assert_int_equal(hh_alloc(heap, 100, &block), 0);
+    pid_t pid = fork();
+    if (!pid) {
+        MUST(!hh_attach(memory, bytes, NULL, token, &again));
+        MUST(!hh_lock(again, block, HH_EXCLUSIVE, HH_NOWAIT, &at));
+        (void)raise(SIGKILL);
+    }
+    assert_int_equal(ended(pid), 128 + SIGKILL);
+    assert_int_equal(hh_lock(heap, block, HH_EXCLUSIVE, hh_deadline(2000000000), &at),
+                     -EOWNERDEAD);
+    assert_int_equal(hh_unlock(heap, block), 0);
+    assert_int_equal(hh_attach(memory, bytes, NULL, -1, &again), 0);
+    assert_int_equal(hh_free(again, block), 0);
+    assert_int_equal(hh_stats(again, &stats), 0);
+    assert_int_equal(stats.clients, 2);
+    assert_true(stats.bytes > bytes / 2);
+    hh_close(again);
+    finish(heap);
+    (void)close(token);
+    (void)munmap(memory, bytes);
+}
+
 int main(int argc, char **argv)
 {
     self = argv[0];
@@ -342,6 +382,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_pass_handles), cmocka_unit_test(test_dead_owner),
         cmocka_unit_test(test_dead_debtor),  cmocka_unit_test(test_churn),
         cmocka_unit_test(test_kill_churn),   cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_attach),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

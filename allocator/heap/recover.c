@@ -165,9 +165,9 @@ static bool all_fresh(struct hh_map *map, uint64_t nth)
  * Whether the item above count stays: a free was cut short, and it was one by plain
  * stores (busy), which nobody else can have done instead. After a free by CAS that
  * might be, and the winner's magazine has the same item; then the block is left for the
- * mover to find, which is one cached block a kill. Indexes without a block (class 0) may
- * be doubled: attaching one is a CAS. In the other magazines such an item is what an
- * attach wrote beforehand, and would look valid once somebody else has attached it.
+ * mover to find, which is one cached block a kill. Indexes without a block (class 0)
+ * may be doubled: attaching one is a CAS. In the other magazines such an item is what
+ * an attach wrote beforehand, and would look valid once somebody else has attached it.
  */
 static bool keep_item(struct hh_map *map, uint64_t item, uint64_t busy, uint32_t class_)
 {
@@ -338,7 +338,8 @@ bool hh_recover_client(struct hh_map *map, uint32_t client)
         hh_recover_owned(map, client);
         HH_STORE(&map->head->client[client], ((state >> 8) + 1) << 8 | HH_CLIENT_FREE);
     }
-    (void)munmap(token, HH_PAGE);
+    if (token)
+        (void)munmap(token, HH_PAGE);
     return true;
 }
 
