@@ -68,11 +68,11 @@ struct hh_heap {
     uint64_t since_ns;      /* no step before this point of time */
     uint64_t idle_ns;       /* pause after a step that brought nothing */
     uint32_t strict;        /* the lane's cells need xchg: no membarrier here */
-    uint32_t excl_top;      /* exclusive cells in use */
     uint32_t ticks;         /* slow calls, to look at the policy now and then */
     uint32_t in_step;       /* a step is running: do not start another */
     uint32_t nest[512];     /* by overflow cell: how often it is pinned */
-    uint32_t excl_nest[64]; /* reserved */
+    uint32_t excl_count;    /* exclusive locks taken, to time one in 32 */
+    int64_t excl_since[64]; /* by exclusive cell: when it was taken, or 0 */
 };
 
 int hh_alloc_slow(struct hh_heap *heap, size_t bytes, hh_handle *out);

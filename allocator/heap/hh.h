@@ -297,6 +297,8 @@ HH_MUST_USE int hh_policy_set(struct hh_heap *heap, const struct hh_policy *poli
 /* --- looking at it -----------------------------------------------------------------
  */
 
+#define HH_LOG2 32
+
 struct hh_stats {
     uint64_t bytes;           /* room for blocks */
     uint64_t segment_bytes;   /* length of the file */
@@ -316,8 +318,12 @@ struct hh_stats {
     uint64_t moved_blocks, moved_bytes, moves_cancelled, moves_pinned;
     uint64_t batches, steps, step_ns, step_ns_max;
     uint64_t exclusive_waits, exclusive_wait_ns, exclusive_wait_ns_max;
-    uint64_t recoveries;  /* dead clients recovered */
-    double fragmentation; /* used_bytes / live_bytes; 1 when empty */
+    /* Log-scale histograms of ns: [i] counts 2^(i-1) to 2^i, [31] all longer ones. */
+    uint64_t exclusive_wait_log2[HH_LOG2];
+    uint64_t exclusive_hold_log2[HH_LOG2]; /* of one exclusive lock in 32 */
+    uint64_t mover_hold_log2[HH_LOG2]; /* the one other lock there is: a call's moves */
+    uint64_t recoveries;               /* dead clients recovered */
+    double fragmentation;              /* used_bytes / live_bytes; 1 when empty */
 };
 
 /* Errors: none but the general ones.  Safety: others go on, so figures of a busy heap

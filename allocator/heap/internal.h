@@ -227,6 +227,14 @@ static inline void hh_refresh(struct hh_heap *heap)
 void hh_policy_start(struct hh_header *head);
 void hh_policy_read(struct hh_map *map, struct hh_policy *out);
 
+/* One more value in a histogram of ns. */
+static inline void hh_count_ns(uint64_t *log2, int64_t ns)
+{
+    uint32_t at = ns > 0 ? 64u - (uint32_t)__builtin_clzll((uint64_t)ns) : 0;
+    uint64_t *count = &log2[at < HH_LOG2 ? at : HH_LOG2 - 1];
+    HH_PUT(count, HH_PEEK(count) + 1);
+}
+
 static inline void hh_max(uint64_t *word, uint64_t value)
 {
     uint64_t seen = HH_LOAD(word);

@@ -87,7 +87,8 @@ struct hh_header {
     uint64_t class_slots[HH_CLASSES + 1], class_used[HH_CLASSES + 1];
     uint64_t moved_blocks, moved_bytes, moves_cancelled, moves_pinned, batches;
     uint64_t steps, step_ns, step_ns_max, recoveries;
-    uint64_t strips; /* blocks taken from free indexes */
+    uint64_t strips;                   /* blocks taken from free indexes */
+    uint64_t mover_hold_log2[HH_LOG2]; /* holder of the role */
 
     /* Thresholds: each 8 bytes, relaxed; doubles by their bits. */
     uint64_t policy[16] __attribute__((aligned(64)));
@@ -144,7 +145,8 @@ struct hh_lane {
     uint32_t strict; /* 1: pins by xchg; own thread, before its first pin */
     uint32_t cells_used; /* pin cells the mover must look at; rises; own thread */
     uint32_t excl_used;
-    uint64_t waits, wait_ns, wait_ns_max; /* own thread, relaxed */
+    uint64_t waits, wait_ns, wait_ns_max;            /* own thread, relaxed */
+    uint64_t wait_log2[HH_LOG2], hold_log2[HH_LOG2]; /* the same */
     /* index + 1 of the entry whose W this lane is about to change by a plain store; own
      * thread, release; the mover and unbias look at it after a barrier. */
     uint64_t busy __attribute__((aligned(64)));

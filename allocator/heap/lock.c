@@ -213,6 +213,8 @@ static int lock_exclusive(struct hh_heap *heap, hh_handle block, int64_t deadlin
     int error = own(heap, block, deadline, &place);
     HH_STORE(&lane->wants, UINT64_C(0));
     uint64_t waited = HH_PEEK(&lane->wait_ns) - before;
+    if (waited)
+        hh_count_ns(lane->wait_log2, (int64_t)waited);
     if (waited > HH_PEEK(&lane->wait_ns_max))
         HH_PUT(&lane->wait_ns_max, waited);
     if (error && error != -EOWNERDEAD) {
@@ -220,6 +222,7 @@ static int lock_exclusive(struct hh_heap *heap, hh_handle block, int64_t deadlin
         return error;
     }
     heap->held += DEEP;
+    heap->excl_since[i] = ++heap->excl_count % 32 ? 0 : hh_now();
     *out = heap->base + place * 16;
     return error;
 }
@@ -277,6 +280,8 @@ int hh_unlock_slow(struct hh_heap *heap, hh_handle block)
         if (HH_PEEK(&lane->excl[i]) != block.word)
             continue;
         heap->held -= DEEP;
+        if (heap->excl_since[i])
+            hh_count_ns(lane->hold_log2, hh_now() - heap->excl_since[i]);
         disown(heap, block);
         HH_STORE(&lane->excl[i], UINT64_C(0));
         return 0;

@@ -185,6 +185,10 @@ static void count_lanes(struct hh_map *map, struct hh_stats *out)
         out->lanes += (uint32_t)(HH_LOAD(&lane->state) & 1);
         out->exclusive_waits += HH_PEEK(&lane->waits);
         out->exclusive_wait_ns += HH_PEEK(&lane->wait_ns);
+        for (uint32_t n = 0; n < HH_LOG2; n++) {
+            out->exclusive_wait_log2[n] += HH_PEEK(&lane->wait_log2[n]);
+            out->exclusive_hold_log2[n] += HH_PEEK(&lane->hold_log2[n]);
+        }
         if (HH_PEEK(&lane->wait_ns_max) > out->exclusive_wait_ns_max)
             out->exclusive_wait_ns_max = HH_PEEK(&lane->wait_ns_max);
     }
@@ -226,6 +230,8 @@ int hh_stats(struct hh_heap *heap, struct hh_stats *out)
     stats.steps = HH_PEEK(&head->steps);
     stats.step_ns = HH_PEEK(&head->step_ns);
     stats.step_ns_max = HH_PEEK(&head->step_ns_max);
+    for (uint32_t n = 0; n < HH_LOG2; n++)
+        stats.mover_hold_log2[n] = HH_PEEK(&head->mover_hold_log2[n]);
     stats.recoveries = HH_PEEK(&head->recoveries);
     stats.fragmentation =
         stats.live_bytes ? (double)stats.used_bytes / (double)stats.live_bytes : 1;

@@ -211,8 +211,8 @@ static int prepare(struct hh_heap *heap, uint64_t budget_bytes, int64_t budget_n
     memset(&mover->done, 0, sizeof mover->done);
     hh_policy_read(heap->map, &mover->policy);
     mover->budget_bytes = budget_bytes;
-    bool clock = budget_ns && !mover->policy.deterministic;
-    mover->end_ns = clock ? hh_now() + budget_ns : 0;
+    mover->start_ns = mover->policy.deterministic ? 0 : hh_now();
+    mover->end_ns = budget_ns && mover->start_ns ? mover->start_ns + budget_ns : 0;
     return take_role(heap);
 }
 
@@ -224,6 +224,8 @@ static void finish(struct hh_heap *heap)
     (void)HH_ADD(&head->moved_bytes, done->bytes);
     (void)HH_ADD(&head->moves_cancelled, done->cancelled);
     (void)HH_ADD(&head->moves_pinned, done->pinned);
+    if (heap->mover->start_ns)
+        hh_count_ns(head->mover_hold_log2, hh_now() - heap->mover->start_ns);
     done->punched_bytes = hh_pages_trim(heap, heap->mover->policy.release_bytes);
     HH_STORE(&head->mover, UINT64_C(0));
 }

@@ -27,7 +27,7 @@ struct hh_mover {
     uint64_t w[HH_BATCH];     /* of the notes: as MOVING */
     bool pinned[HH_BATCH];
     uint64_t budget_bytes;
-    int64_t end_ns;
+    int64_t start_ns, end_ns; /* 0: no clock is read, no end */
     struct hh_policy policy;
     struct hh_moved done;
 };
