@@ -148,10 +148,13 @@ int hh_cmd_map(const struct hh_cmd_arguments *a, struct hh_heap *heap)
     return result;
 }
 
+/* Clears the rest of a line that is drawn again; nothing where no terminal is. */
+static const char *rest = "";
+
 static void rate(const char *name, uint64_t now, uint64_t before, double seconds)
 {
-    (void)printf("%-22s %15.0f a second\033[K\n", name,
-                 (double)(now - before) / seconds);
+    (void)printf("%-22s %15.0f a second%s\n", name, (double)(now - before) / seconds,
+                 rest);
 }
 
 int hh_cmd_top(const struct hh_cmd_arguments *a, struct hh_heap *heap)
@@ -160,6 +163,7 @@ int hh_cmd_top(const struct hh_cmd_arguments *a, struct hh_heap *heap)
     struct timespec then, now;
     uint64_t looks = 0;
     bool first = true, live = isatty(STDOUT_FILENO);
+    rest = live ? "\033[K" : "";
     hh_cmd_catch();
     do {
         int error = hh_stats(heap, &s);
@@ -175,14 +179,14 @@ int hh_cmd_top(const struct hh_cmd_arguments *a, struct hh_heap *heap)
         seconds = seconds > 0 ? seconds : 1;
         if (live)
             (void)printf(first ? "\033[2J\033[H" : "\033[H");
-        (void)printf("%s   %u processes, %u doors\033[K\n", a->file, s.clients,
-                     s.lanes);
-        (void)printf("%-22s %15.3f used / live\033[K\n", "fragmentation",
-                     s.fragmentation);
-        hh_cmd_line("used", s.used_bytes, "bytes\033[K");
-        hh_cmd_line("live", s.live_bytes, "bytes\033[K");
-        hh_cmd_line("cached", s.cached_bytes, "bytes\033[K");
-        hh_cmd_line("memory of the file", s.footprint_bytes, "bytes\033[K");
+        (void)printf("%s   %u processes, %u doors%s\n", a->file, s.clients, s.lanes,
+                     rest);
+        (void)printf("%-22s %15.3f used / live%s\n", "fragmentation", s.fragmentation,
+                     rest);
+        hh_cmd_line("used", s.used_bytes, "bytes");
+        hh_cmd_line("live", s.live_bytes, "bytes");
+        hh_cmd_line("cached", s.cached_bytes, "bytes");
+        hh_cmd_line("memory of the file", s.footprint_bytes, "bytes");
         rate("allocs", s.allocs, before.allocs, seconds);
         rate("frees", s.frees, before.frees, seconds);
         rate("blocks moved", s.moved_blocks, before.moved_blocks, seconds);
