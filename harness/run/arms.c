@@ -74,6 +74,23 @@ static int add_arm(struct sb_builder *builder, const struct sb_subject *subject,
     return 0;
 }
 
+// Two arms alike would be two lines that nobody can tell apart.
+static int refuse_twice(const struct sb_builder *builder, const struct sb_arm *arm)
+{
+    for (const struct sb_arm *other = builder->plan->arms; other < arm; other++) {
+        if (other->subject == arm->subject &&
+            (!arm->options ||
+             memcmp(other->options, arm->options, arm->subject->options_bytes) == 0)) {
+            return sb_fail(builder->error, -EINVAL,
+                           "%s%ssubject %s is named twice (control=yes in [global] "
+                           "measures the first one twice)",
+                           builder->subjects_where,
+                           builder->subjects_where[0] ? ": " : "", arm->label);
+        }
+    }
+    return 0;
+}
+
 // All arms of one subject: the product of the sweeps of its sets, from `at` on.
 static int expand(struct sb_builder *builder, const struct sb_subject *subject,
                   const char *source)
@@ -107,6 +124,9 @@ static int expand(struct sb_builder *builder, const struct sb_subject *subject,
         for (uint32_t axis = 0, rest = nth; axis < axes_count && rc == 0; axis++) {
             rc = set_option(builder, arm, axes[axis], items[axis][rest % counts[axis]]);
             rest /= counts[axis];
+        }
+        if (rc == 0) {
+            rc = refuse_twice(builder, arm);
         }
     }
     for (uint32_t axis = 0; axis < axes_count; axis++) {

@@ -148,6 +148,24 @@ static void describe_set(struct sb_cell *cell, const void *initial)
     }
 }
 
+// Two cells alike would be two lines that nobody can tell apart.
+static int refuse_twice(const struct expansion *expansion, const struct sb_cell *cell)
+{
+    const struct sb_plan *plan = expansion->builder->plan;
+    for (const struct sb_cell *other = plan->cells; other < cell; other++) {
+        if (other->workload == cell->workload && other->workers == cell->workers &&
+            other->steps == cell->steps && strcmp(other->section, cell->section) == 0 &&
+            (!cell->options || memcmp(other->options, cell->options,
+                                      cell->workload->options_bytes) == 0)) {
+            return sb_fail(expansion->builder->error, -EINVAL,
+                           "%s: %s with %u workers%s%s is asked for twice",
+                           expansion->section->where, cell->section, cell->workers,
+                           cell->set[0] ? " and " : "", cell->set);
+        }
+    }
+    return 0;
+}
+
 static int add_cell(struct expansion *expansion, uint32_t workers, uint64_t nth)
 {
     struct sb_builder *builder = expansion->builder;
@@ -180,6 +198,9 @@ static int add_cell(struct expansion *expansion, uint32_t workers, uint64_t nth)
     }
     if (rc == 0) {
         describe_set(cell, initial);
+        rc = refuse_twice(expansion, cell);
+    }
+    if (rc == 0) {
         uint64_t live, shared, least = cell->steps ? cell->steps : 1;
         sb_cell_sizes(plan, cell, least, &live, &cell->segment_bytes, &shared);
         if (cell->segment_bytes < live) {

@@ -200,12 +200,14 @@ static void test_slow_arms(void **state)
     (void)state;
     static struct log log;
     memset(&log, 0, sizeof log);
-    struct sb_plan *plan = plan_of("null,malloc,null,null,malloc", "pair", brief, 3);
+    struct sb_plan *plan =
+        plan_of("null,malloc,jemalloc,mimalloc,hh", "pair", brief, 3);
     const struct sb_subject *slow[] = {&broken_slow, &broken_stuck};
     for (uint32_t i = 0; i < 2; i++) {
         struct sb_arm *arm = &plan->arms[2 + i];
         arm->subject = slow[i];
         arm->medium = 0;
+        plan->cells[0].pairings[2 + i].na = false; // whatever was there in its place
         snprintf(arm->source, sizeof arm->source, "%s", slow[i]->name);
     }
     struct sb_error error;
