@@ -188,6 +188,9 @@ int sb_ini_read(const char *path, struct sb_ini *ini, struct sb_error *error)
     if (rc != 0) {
         return rc;
     }
+    if (strncmp(made.text, "\xef\xbb\xbf", 3) == 0) {
+        memset(made.text, ' ', 3); // the mark that some editors put before UTF-8
+    }
     made.path = strdup(path);
     if (made.path == NULL) {
         rc = sb_fail(error, -ENOMEM, "%s: no memory to read it", path);

@@ -59,6 +59,11 @@ BAD = (
     ("run --workload pair --as fish", "processes, threads"),
     ("run --workload pair --medium fish", "memfd"),
     ("run --workload pair --workers 0", "workers"),
+    ("run --workload pair --workers 1,2,1", "asked for twice"),
+    ("run --workload pair --set pair.bytes=8,8", "asked for twice"),
+    ("run --workload pair --subject null,null", "named twice"),
+    ("run --workload pair --subject hh --set hh.batch=8,8", "named twice"),
+    ("run --workload pair --subject nu\x1bll", "nu?ll"),
     ("run --workload mix --segment 4K --subject jemalloc_arena,null", "too small"),
     ("run none.ini", "none.ini"),
     ("run oops.ini", "oops.ini:1"),
@@ -141,11 +146,34 @@ class BadInput(Case):
         self.assertEqual(self.files(), before)
 
     def test_full_output(self):
-        with open("/dev/full", "w", encoding="utf-8") as full:
-            ended = subprocess.run([SHMBENCH, "list"], stdout=full, text=True,
-                                   stderr=subprocess.PIPE, check=False)
-        self.assertEqual(ended.returncode, 1)
-        self.assertIn("No space left", ended.stderr)
+        for words in ("list", "--help", "--version", "run --help",
+                      "run short.ini --show-plan", "run short.ini --json --out r"):
+            with self.subTest(words), open("/dev/full", "w", encoding="utf-8") as full:
+                ended = subprocess.run([SHMBENCH, *words.split()], stdout=full,
+                                       text=True, stderr=subprocess.PIPE, check=False,
+                                       cwd=self.root)
+                self.assertEqual(ended.returncode, 1)
+                self.assertRegex(ended.stderr.splitlines()[-1],
+                                 r"shmbench: .*No space left")
+
+    def test_closed_streams(self):
+        # Files opened instead would take their numbers, and what is said their place.
+        for stream, code in ((0, 0), (1, 1), (2, 0)):
+            with self.subTest(stream):
+                folder = self.root / f"r{stream}"
+                ended = subprocess.run(
+                    ["/bin/sh", "-c", f'exec "$0" "$@" {stream}>&-', SHMBENCH,
+                     "run", "short.ini", "--out", folder.name], text=True,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+                    cwd=self.root)
+                self.assertEqual(ended.returncode, code, ended)
+                self.check_folder(folder)
+
+    def test_job_file_of_another_editor(self):
+        (self.root / "bom.ini").write_bytes(
+            b"\xef\xbb\xbf" + SHORT.replace("\n", "\r\n").encode())
+        ended = self.call("run", "bom.ini", "--show-plan")
+        self.assertEqual(ended.returncode, 0, ended)
 
 
 class Words(Case):

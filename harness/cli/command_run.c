@@ -32,8 +32,8 @@ struct session {
     struct sb_store *store; // NULL: no run folder is kept
     struct sb_tally *tally;
     struct sb_progress_view progress;
-    struct sb_error error; // of the store, which the runner only passes on by number
-    bool store_failed;
+    struct sb_error error; // of a hook, which the runner only passes on by number
+    bool failed;
 };
 
 static volatile sig_atomic_t stop;
@@ -63,20 +63,28 @@ static int on_calibrated(void *context, const struct sb_plan *plan)
         return 0;
     }
     int rc = sb_store_calibrated(session->store, &session->error);
-    session->store_failed = rc != 0;
+    session->failed = rc != 0;
     return rc;
 }
 
-static int print_trial(const struct session *session, const struct sb_outcome *outcome)
+static int print_trial(struct session *session, const struct sb_outcome *outcome)
 {
     struct sb_emit emit = {0};
     char none[64] = "00000000-000000-none-0000";
     sb_trial_emit(&emit,
                   session->store != NULL ? sb_store_run_id(session->store) : none,
                   outcome);
-    bool good = !emit.failed && printf("%s\n", emit.text) >= 0;
+    int rc = emit.failed ? -ENOMEM : 0;
+    // Flushed here: whoever reads along sees each trial as it ends, and errno is this
+    // output's own.
+    if (rc == 0 && (printf("%s\n", emit.text) < 0 || fflush(stdout) != 0)) {
+        rc = -errno;
+        sb_fail(&session->error, rc, "the output could not be written: %s",
+                strerror(errno));
+        session->failed = true;
+    }
     free(emit.text);
-    return good ? 0 : -EIO;
+    return rc;
 }
 
 static int on_outcome(void *context, const struct sb_outcome *outcome)
@@ -85,7 +93,7 @@ static int on_outcome(void *context, const struct sb_outcome *outcome)
     int rc = 0;
     if (session->store != NULL) {
         rc = sb_store_trial(session->store, outcome, &session->error);
-        session->store_failed = rc != 0;
+        session->failed = rc != 0;
     }
     if (rc == 0) {
         rc = sb_tally_add(session->tally, outcome);
@@ -167,7 +175,7 @@ static int close_store(struct session *session, enum sb_state state,
     snprintf(folder, sizeof folder, "%s", sb_store_folder(session->store));
     struct sb_error error;
     int rc = sb_store_close(session->store, session->tally, state, failure, &error);
-    if (rc != 0 && !session->store_failed) {
+    if (rc != 0 && !session->failed) {
         return sb_complain("%s; the trials in %s are complete", error.text, folder);
     }
     return SB_EXIT_OK;
@@ -181,7 +189,7 @@ static int finish(struct session *session, int rc, const struct sb_error *why)
     if (session->store != NULL) {
         snprintf(folder, sizeof folder, "%s", sb_store_folder(session->store));
     }
-    const char *text = session->store_failed  ? session->error.text
+    const char *text = session->failed        ? session->error.text
                        : why->text[0] != '\0' ? why->text
                                               : strerror(-rc);
     bool interrupted = rc == -EINTR || (rc != 0 && stop != 0);

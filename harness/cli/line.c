@@ -2,6 +2,7 @@
 // The command line of one verb: see line.h.
 #include "harness/cli/line.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +28,12 @@ static void complain(const char *format, va_list arguments)
 {
     char text[1024];
     vsnprintf(text, sizeof text, format, arguments);
+    // A user's word may hold anything; a complaint is one line and moves no cursor.
+    for (char *c = text; *c != '\0'; c++) {
+        if (iscntrl((unsigned char)*c)) {
+            *c = '?';
+        }
+    }
     fprintf(stderr, "shmbench: %s\n", text);
 }
 

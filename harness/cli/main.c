@@ -10,6 +10,7 @@
 // Concurrency: one thread, one verb.
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -122,14 +123,20 @@ static int unknown(const char *name)
     return sb_complain("%s", error.text);
 }
 
-int main(int argc, char **argv)
+// A caller may have closed what every program expects to be open (`>&-`). The next file
+// opened would take that number, and what is printed would land in it.
+static void fill_streams(void)
 {
-    argp_err_exit_status = SB_EXIT_FAULT;
-    if (sb_subjects_prepare()) {
-        // The loader reads what that has set only when a program starts. Where it
-        // cannot be started again, the subjects concerned say that they are not usable.
-        execv("/proc/self/exe", argv);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+            // Not to be written: output that nobody can get is an error to be told.
+            (void)!open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+        }
     }
+}
+
+static int dispatch(int argc, char **argv)
+{
     if (argc < 2) {
         return sb_complain("say what to do: shmbench --help lists the verbs");
     }
@@ -151,15 +158,26 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < VERBS; i++) {
         if (strcmp(name, verbs[i].name) == 0) {
-            int code = verbs[i].run(argc - 1, argv + 1);
-            // A full disk or a closed pipe behind stdout must not look like success.
-            if (fflush(stdout) != 0 || ferror(stdout)) {
-                return sb_complain("the output could not be written: %s",
-                                   strerror(errno));
-            }
-            return code;
+            return verbs[i].run(argc - 1, argv + 1);
         }
     }
     run_companion(argv + 1);
     return unknown(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+    argp_err_exit_status = SB_EXIT_FAULT;
+    fill_streams();
+    if (sb_subjects_prepare()) {
+        // The loader reads what that has set only when a program starts. Where it
+        // cannot be started again, the subjects concerned say that they are not usable.
+        execv("/proc/self/exe", argv);
+    }
+    int code = dispatch(argc, argv);
+    // A full disk or a closed pipe behind stdout must not look like success.
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code != SB_EXIT_FAULT) {
+        return sb_complain("the output could not be written: %s", strerror(errno));
+    }
+    return code;
 }
