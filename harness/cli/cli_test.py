@@ -328,8 +328,9 @@ class Interrupt(Case):
     LONG = ["run", "--workload", "pair", "--subject", "null,malloc", "--rounds", "1000",
             "--workers", "2", "--out", "r"]
 
-    def start(self):
-        return subprocess.Popen([SHMBENCH, *self.LONG], cwd=self.root, text=True,
+    def start(self, *before):
+        return subprocess.Popen([*before, SHMBENCH, *self.LONG], cwd=self.root,
+                                text=True, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 start_new_session=True)
 
@@ -364,6 +365,15 @@ class Interrupt(Case):
                                      for trial in trials))
                 self.assert_no_leftovers(run.pid)
                 (self.root / "r").rename(self.root / str(number))
+
+    def test_nohup(self):
+        run = self.start("nohup")
+        self.wait_for(run, lambda lines: len(lines) >= 1)
+        run.send_signal(signal.SIGHUP)
+        self.wait_for(run, lambda lines: len(lines) >= 10)
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=20)
+        self.assertEqual(run.returncode, 130)
 
     def test_before_anything_was_measured_nothing_is_left(self):
         before = self.files()

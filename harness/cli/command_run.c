@@ -50,7 +50,11 @@ static void catch_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    struct sigaction inherited = {.sa_handler = SIG_DFL};
+    sigaction(SIGHUP, NULL, &inherited);
+    if (inherited.sa_handler != SIG_IGN) { // as nohup leaves it
+        sigaction(SIGHUP, &action, NULL);
+    }
     // A file size limit shall be an error that is told, not the end of the process.
     signal(SIGXFSZ, SIG_IGN);
 }
