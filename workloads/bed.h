@@ -30,6 +30,8 @@ struct bed_result {
     struct sb_error error;       // why
     struct sb_counters counters; // sums over the workers, after the steps
     uint64_t recorded[SB_OPS];   // histogram records, likewise
+    double figures[SB_FIGURES_MOST];
+    uint32_t figures_set;
 };
 
 void bed_run(const struct bed_setup *setup, struct bed_result *result);

@@ -75,6 +75,12 @@ static void add_up(struct bed *bed, const struct sb_record *record)
     into->requested_bytes += from->requested_bytes;
     into->allocated_bytes += from->allocated_bytes;
     into->verified_bytes += from->verified_bytes;
+    for (uint32_t nth = 0; nth < SB_FIGURES_MOST; nth++) {
+        if ((record->figures_set & 1u << nth) != 0) {
+            bed->result->figures[nth] = record->figures[nth];
+        }
+    }
+    bed->result->figures_set |= record->figures_set;
     for (uint32_t op = 0; op < SB_OPS; op++) {
         into->ops[op] += from->ops[op];
         bed->result->recorded[op] += record->hist[op].count;
@@ -96,6 +102,9 @@ static void *work(void *argument)
     pthread_barrier_wait(&bed->barrier);
     if (begun) {
         keep(bed, worker, setup->workload->begin(worker), "begin");
+        memset(worker->recorder.record->counters.ops, 0,
+               sizeof worker->recorder.record->counters.ops);
+        worker->recorder.record->counters.failures = 0;
     }
     pthread_barrier_wait(&bed->barrier);
     if (atomic_load(&bed->cancelled) == 0) {
@@ -157,12 +166,15 @@ static int make_heap(struct bed *bed, const void *options, char *path, size_t by
     }
     snprintf(path, bytes, "/proc/self/fd/%d", file);
     uint64_t live = setup->workload->live_bytes(options, setup->workers, setup->steps);
+    uint64_t segment = live * 2 + (UINT64_C(32) << 20);
+    if (setup->workload->segment_bytes != NULL) {
+        segment = setup->workload->segment_bytes(options, setup->workers, setup->steps);
+    }
     struct sb_place place = {
         .medium = SB_MEMFD,
         .path = path,
         .name = "workloads-test",
-        .bytes = setup->segment_bytes != 0 ? setup->segment_bytes
-                                           : live * 2 + (UINT64_C(32) << 20),
+        .bytes = setup->segment_bytes != 0 ? setup->segment_bytes : segment,
         .workers = setup->workers,
         .threads = true,
     };

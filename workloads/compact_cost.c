@@ -13,10 +13,11 @@
 #include <stdlib.h>
 
 #include "workloads/content.h"
+#include "workloads/meeting.h"
 #include "workloads/tables.h"
 #include "workloads/workload.h"
 
-enum { READS_A_LOOK = 64, CALLS_MOST = 1 << 20 };
+enum { READS_A_LOOK = 64 };
 
 struct options {
     uint64_t least_bytes, most_bytes, fill_bytes, budget_bytes;
@@ -42,7 +43,7 @@ static const struct sb_option option_rows[] = {
 
 // In the harness's shared memory, then what each worker published: its survivors.
 struct board {
-    _Alignas(64) _Atomic uint64_t arrivals;  // of all workers at meetings, ever
+    struct sb_meeting meeting;
     _Alignas(64) _Atomic uint64_t compacted; // cycles; written by worker 0 (release)
 };
 
@@ -127,25 +128,6 @@ static struct slot *nth(struct state *state, uint64_t cycle, uint64_t k)
     return &state->slots[state->slots[place].order];
 }
 
-// Waits until all workers came here as often as this one.
-static int meet(struct sb_worker *worker)
-{
-    struct board *board = worker->shared;
-    struct state *state = worker->state;
-    uint64_t all = ++state->meetings * worker->workers;
-    uint32_t turns = 0;
-    sb_recorder_mark(&worker->recorder);
-    atomic_fetch_add_explicit(&board->arrivals, 1, memory_order_acq_rel);
-    while (atomic_load_explicit(&board->arrivals, memory_order_acquire) < all) {
-        int rc = sb_wait_turn(worker, &turns);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    sb_recorder_end(&worker->recorder, SB_OP_WAIT);
-    return 0;
-}
-
 static int free_slot(struct sb_worker *worker, struct slot *slot)
 {
     if (slot->block.bits == 0) {
@@ -208,25 +190,6 @@ static int thin(struct sb_worker *worker, uint64_t cycle)
                                   (unsigned long long)k,
                                   (unsigned long long)state->pin);
             }
-        }
-    }
-    return 0;
-}
-
-static int compact(struct sb_worker *worker)
-{
-    uint64_t budget = ((const struct options *)worker->options)->budget_bytes;
-    struct sb_compacted done = {0};
-    sb_recorder_mark(&worker->recorder);
-    for (uint32_t calls = 0; calls < CALLS_MOST && !done.finished; calls++) {
-        int rc = worker->subject->compact(worker->ctx,
-                                          budget != 0 ? budget : UINT64_MAX, &done);
-        if (rc != 0) {
-            return sb_fail(&worker->error, rc, "compact was refused (errno %d)", -rc);
-        }
-        sb_recorder_end(&worker->recorder, SB_OP_COMPACT);
-        if (done.moved_bytes == 0) {
-            break;
         }
     }
     return 0;
@@ -307,21 +270,24 @@ static void unpin(struct sb_worker *worker)
 
 static int one_cycle(struct sb_worker *worker, uint64_t cycle)
 {
+    const struct options *options = worker->options;
     struct board *board = worker->shared;
+    struct state *state = worker->state;
+    uint64_t budget = options->budget_bytes;
     int rc = fill(worker, cycle);
     rc = rc == 0 ? thin(worker, cycle) : rc;
-    rc = rc == 0 ? meet(worker) : rc;
+    rc = rc == 0 ? sb_meet(worker, &board->meeting, &state->meetings) : rc;
     if (rc != 0) {
         return rc;
     }
     if (worker->index == 0) {
-        rc = compact(worker);
+        rc = sb_compact_fully(worker, budget != 0 ? budget : UINT64_MAX);
         atomic_store_explicit(&board->compacted, cycle + 1, memory_order_release);
     } else {
         rc = read_beside(worker, cycle);
     }
     rc = rc == 0 && sb_verifies(worker) ? check_survivors(worker) : rc;
-    rc = rc == 0 ? meet(worker) : rc;
+    rc = rc == 0 ? sb_meet(worker, &board->meeting, &state->meetings) : rc;
     if (rc == 0) {
         unpin(worker);
     }

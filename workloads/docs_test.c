@@ -43,6 +43,7 @@ static void write_table(FILE *out)
         const char *word;
     } needs[] = {{SB_NEED_EXCHANGE, "exchange of blocks"},
                  {SB_NEED_CONTENTS, "contents"},
+                 {SB_CAP_SHARE, "SHARE"},
                  {SB_CAP_COMPACT, "COMPACT"},
                  {SB_CAP_PIN, "PIN"}};
     fprintf(out, "| workload | what it does | workers | needs |\n");

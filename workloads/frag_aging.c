@@ -14,12 +14,13 @@
 // eviction at random and not of the least recently used; the cap counts the blocks as
 // asked for.
 #include "workloads/content.h"
+#include "workloads/meeting.h"
 #include "workloads/tables.h"
 #include "workloads/workload.h"
 
 #include <math.h>
 
-enum { PHASES_MOST = 16, CALLS_MOST = 1 << 20, UNIT_BITS = 16 };
+enum { PHASES_MOST = 16, UNIT_BITS = 16 };
 
 struct options {
     uint64_t small_bytes, large_bytes, live_bytes, phases;
@@ -58,7 +59,7 @@ struct slot {
 
 // In the harness's shared memory, then a tally for each worker, then the slots.
 struct board {
-    _Alignas(64) atomic_uint through; // workers that did all their steps (release)
+    struct sb_meeting meeting;
 };
 
 struct tally {
@@ -275,30 +276,10 @@ static inline __attribute__((always_inline)) int age(struct sb_worker *worker,
 static int compact_at_last(struct sb_worker *worker)
 {
     struct board *board = worker->shared;
-    struct sb_compacted done = {0};
-    uint32_t turns = 0;
-    atomic_fetch_add_explicit(&board->through, 1, memory_order_acq_rel);
-    while (worker->index == 0 &&
-           atomic_load_explicit(&board->through, memory_order_acquire) <
-               worker->workers) {
-        int rc = sb_wait_turn(worker, &turns);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    sb_recorder_mark(&worker->recorder);
+    uint64_t before = 0;
+    int rc = sb_meet(worker, &board->meeting, &before);
     bool mine = worker->index == 0 && worker->subject->compact != NULL;
-    for (uint32_t calls = 0; mine && calls < CALLS_MOST && !done.finished; calls++) {
-        int rc = worker->subject->compact(worker->ctx, UINT64_MAX, &done);
-        if (rc != 0) {
-            return sb_fail(&worker->error, rc, "compact was refused (errno %d)", -rc);
-        }
-        sb_recorder_end(&worker->recorder, SB_OP_COMPACT);
-        if (done.moved_bytes == 0) {
-            break;
-        }
-    }
-    return 0;
+    return rc == 0 && mine ? sb_compact_fully(worker, UINT64_MAX) : rc;
 }
 
 static int step(struct sb_worker *worker, uint64_t first, uint64_t count)

@@ -28,6 +28,9 @@ void spy_spoil_block(uint32_t maker, uint64_t nth, uint32_t reacher, uint64_t of
 void spy_leak_free(uint64_t nth);
 // Allocs first + 1 .. first + count of all are refused with -ENOMEM.
 void spy_refuse_allocs(uint64_t first, uint64_t count);
+// A heap of `room` bytes that never fragments, but has no block larger than `largest`:
+// all else is refused with -ENOMEM.
+void spy_limit(uint64_t room, uint64_t largest);
 // Flips a byte of a block that is live.
 void spy_flip_live(struct sb_worker *worker, uint64_t offset);
 

@@ -22,13 +22,14 @@ static uint64_t reaches[BED_WORKERS_MOST], made[BED_WORKERS_MOST];
 static uint64_t allocs, frees;
 enum { LIVE_MOST = 1 << 14 };
 static sb_ref live[LIVE_MOST];
+static uint64_t sizes[LIVE_MOST], live_bytes;
 static uint32_t live_count;
 static sb_ref doomed;
 static struct {
     bool reach, block;
     uint32_t who, reacher;
     uint64_t nth, offset;
-    uint64_t leak, refuse_first, refuse_count;
+    uint64_t leak, refuse_first, refuse_count, room, largest;
 } plan;
 
 static uint32_t index_of(const struct sb_ctx *ctx)
@@ -56,10 +57,14 @@ static int spy_alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
     pthread_mutex_lock(&mutex);
     allocs++;
     bool refuse =
-        allocs > plan.refuse_first && allocs <= plan.refuse_first + plan.refuse_count;
+        (allocs > plan.refuse_first &&
+         allocs <= plan.refuse_first + plan.refuse_count) ||
+        (plan.room != 0 && (bytes > plan.largest || live_bytes + bytes > plan.room));
     int rc = refuse ? -ENOMEM : real->alloc(ctx, bytes, block);
     if (rc == 0) {
         uint32_t who = index_of(ctx);
+        live_bytes += bytes;
+        sizes[live_count % LIVE_MOST] = bytes;
         live[live_count++ % LIVE_MOST] = *block;
         if (++made[who] == plan.nth && plan.block && who == plan.who) {
             doomed = *block;
@@ -80,7 +85,9 @@ static int spy_free(struct sb_ctx *ctx, sb_ref block)
             i--;
         }
         if (i > 0) {
+            live_bytes -= sizes[i - 1];
             live[i - 1] = live[--live_count];
+            sizes[i - 1] = sizes[live_count];
         }
     }
     pthread_mutex_unlock(&mutex);
@@ -145,6 +152,7 @@ void spy_on(const struct sb_subject *subject)
     spy_subject.usage = spy_usage;
     plan.reach = plan.block = false;
     plan.nth = plan.leak = plan.refuse_first = plan.refuse_count = 0;
+    plan.room = plan.largest = live_bytes = 0;
     for (uint32_t i = 0; i < BED_WORKERS_MOST; i++) {
         ctxs[i] = NULL;
         reaches[i] = made[i] = 0;
@@ -179,6 +187,12 @@ void spy_refuse_allocs(uint64_t first, uint64_t count)
 {
     plan.refuse_first = first;
     plan.refuse_count = count;
+}
+
+void spy_limit(uint64_t room, uint64_t largest)
+{
+    plan.room = room;
+    plan.largest = largest;
 }
 
 void spy_flip_live(struct sb_worker *worker, uint64_t offset)

@@ -38,6 +38,13 @@ struct sb_workload {
     size_t (*shared_bytes)(const void *options, uint32_t workers, uint64_t steps);
     // Bytes that may be live at once over all workers, so that a segment can be sized.
     uint64_t (*live_bytes)(const void *options, uint32_t workers, uint64_t steps);
+    // The segment it wants, for patterns that are about a full one; not below
+    // live_bytes. May be NULL: by live_bytes, with much to spare. The user's word
+    // (segment_bytes=) goes before both.
+    uint64_t (*segment_bytes)(const void *options, uint32_t workers, uint64_t steps);
+    // Names of the figures it sets (sb_figure_set), NULL-terminated, at most
+    // SB_FIGURES_MOST. May be NULL: none.
+    const char *const *figures;
 
     // Prepares (draws all randomness, fills the live set). Not measured.
     int (*begin)(struct sb_worker *worker);

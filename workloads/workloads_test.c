@@ -69,6 +69,11 @@ static void shrink(struct bed_setup *setup)
         setup->sets[2] = "phases=3";
         setup->sets[3] = "final_compact=yes";
         setup->steps = setup->steps < 8 ? setup->steps : 8;
+    } else if (strcmp(name, "frag_then_big") == 0) {
+        setup->sets[0] = "heap=4M";
+        setup->sets[1] = "least=512";
+        setup->sets[2] = "compact=yes";
+        setup->steps = setup->steps < 2 ? setup->steps : 2;
     }
 }
 
@@ -81,7 +86,13 @@ static void assert_ran(const struct bed_setup *setup, const struct bed_result *r
     }
     assert_int_equal(result->rc, 0);
     assert_int_equal(result->counters.steps, setup->steps * setup->workers);
-    assert_int_equal(result->counters.failures, 0);
+    // A workload that sizes its segment is about a full one.
+    bool full = setup->workload->segment_bytes != NULL;
+    assert_int_equal(result->counters.failures != 0, full);
+    const char *const *figures = setup->workload->figures;
+    for (uint32_t i = 0; figures != NULL && figures[i] != NULL; i++) {
+        assert_true((result->figures_set & 1u << i) != 0);
+    }
 }
 
 // `ways`: 1 plain, 2 and verified, 3 and timed.
@@ -293,6 +304,10 @@ static void damage_by_compaction_is_found(void **state)
                               .verify = true,
                               .spoil = flip_byte_9};
     assert_found(&after, "verify", "byte at offset 9 of");
+    spy_on(subject("hh"));
+    struct bed_setup big = after;
+    big.workload = workload("frag_then_big");
+    assert_found(&big, "verify", "survivor");
     // Worker 1 fills 128 blocks and pins 6 of 64; then it reads while worker 0
     // compacts.
     spy_on(subject("hh"));
@@ -398,6 +413,37 @@ static void full_heap_is_survived(void **state)
     }
 }
 
+// Of 4 MiB about half is freed, and nothing above 300,000 bytes can be had.
+static void largest_block_is_found(void **state)
+{
+    (void)state;
+    for (uint32_t workers = 1; workers <= 3; workers += 2) {
+        spy_on(subject("malloc"));
+        spy_limit(4 << 20, 300000);
+        struct bed_setup setup = {.workload = workload("frag_then_big"),
+                                  .subject = &spy_subject,
+                                  .workers = workers,
+                                  .steps = 2,
+                                  .verify = true,
+                                  .timed = true};
+        struct bed_result result;
+        shrink(&setup);
+        setup.sets[3] = "most=512";
+        bed_run(&setup, &result);
+        assert_ran(&setup, &result);
+        double expected = 300000.0 / (2 << 20);
+        assert_true(result.figures[0] <= expected * 1.001);
+        assert_true(result.figures[0] >= expected - 1.1 / 128);
+        assert_true(result.figures[1] > 0.999 && result.figures[1] <= 1);
+        // Where nothing fragments, all that was given back can be had as one.
+        spy_on(subject("malloc"));
+        spy_limit(4 << 20, 4 << 20);
+        bed_run(&setup, &result);
+        assert_ran(&setup, &result);
+        assert_true(result.figures[0] > 0.999 && result.figures[0] <= 1);
+    }
+}
+
 // A step draws nothing and allocates nothing but the subject's blocks: every call of
 // malloc (by the subject) is one alloc of the workload. See the wrappers in spy_test.c.
 static void steps_are_pure(void **state)
@@ -477,6 +523,7 @@ int main(void)
         cmocka_unit_test(lost_block_is_found),
         cmocka_unit_test(leaked_block_is_found),
         cmocka_unit_test(full_heap_is_survived),
+        cmocka_unit_test(largest_block_is_found),
         cmocka_unit_test(steps_are_pure),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,11 +132,11 @@ static double median(const struct sb_tally_entry *entry, size_t offset)
 #define MEDIAN(entry, member) median(entry, offsetof(struct sb_tally_trial, member))
 
 // Operations shown, the main ones first; the others only where there are none of these.
-static const enum sb_op main_ops[] = {SB_OP_ALLOC, SB_OP_ACCESS, SB_OP_LOCK,
-                                      SB_OP_REALLOC, SB_OP_COMPACT};
+static const enum sb_op main_ops[] = {SB_OP_ALLOC,   SB_OP_ACCESS,  SB_OP_LOCK,
+                                      SB_OP_REALLOC, SB_OP_COMPACT, SB_OP_RESPONSE};
 static const enum sb_op other_ops[] = {SB_OP_FREE, SB_OP_UNLOCK, SB_OP_WAIT,
                                        SB_OP_OTHER};
-enum { MAIN_OPS = 5, OTHER_OPS = 4 };
+enum { MAIN_OPS = 6, OTHER_OPS = 4 };
 
 static unsigned ops_with_records(const struct sb_tally_entry *entry,
                                  const enum sb_op *from, unsigned count,
@@ -164,7 +164,7 @@ static const char *quantile_text(const struct sb_tally_entry *entry, enum sb_op 
 static void print_latency(FILE *file, const struct sb_tally_entry *entry, enum sb_op op)
 {
     char text[4][CELL_TEXT];
-    fprintf(file, " %-7s %7s %7s %7s %7s", sb_op_names[op],
+    fprintf(file, " %-8s %7s %7s %7s %7s", sb_op_names[op],
             quantile_text(entry, op, 0.5, text[0]),
             quantile_text(entry, op, 0.99, text[1]),
             quantile_text(entry, op, 0.999, text[2]),
@@ -190,11 +190,11 @@ static void print_figures(FILE *file, const struct sb_tally_entry *entry,
         count = ops_with_records(entry, other_ops, OTHER_OPS, ops);
     }
     if (count == 0) {
-        fprintf(file, " %-7s %7s %7s %7s %7s", "-", "-", "-", "-", "-");
+        fprintf(file, " %-8s %7s %7s %7s %7s", "-", "-", "-", "-", "-");
     } else {
         print_latency(file, entry, ops[0]);
     }
-    fprintf(file, " %5s %5s %8s\n", ratio_text(MEDIAN(entry, footprint_ratio), text[3]),
+    fprintf(file, " %5s %4s %8s\n", ratio_text(MEDIAN(entry, footprint_ratio), text[3]),
             percent_text(MEDIAN(entry, lock_wait_share), text[4]),
             bytes_text(MEDIAN(entry, moved_bytes), text[5]));
     for (unsigned i = 1; i < count; i++) {
@@ -202,6 +202,26 @@ static void print_figures(FILE *file, const struct sb_tally_entry *entry,
         print_latency(file, entry, ops[i]);
         fputc('\n', file);
     }
+}
+
+// The workload's own figures, medians over the trials. 0: it has none, or no trial.
+static unsigned note_workload(struct notes *notes, const struct sb_tally_entry *entry,
+                              const struct sb_cell *cell, const struct sb_arm *arm)
+{
+    const char *const *names = cell->workload->figures;
+    char text[256] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; names != NULL && names[i] != NULL; i++) {
+        size_t member = offsetof(struct sb_tally_trial, figures) + i * sizeof(double);
+        double middle = median(entry, member);
+        if (!isnan(middle) && used < sizeof text) {
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %.4g",
+                                     used > 0 ? ", " : "", names[i], middle);
+        }
+    }
+    return used > 0 ? add_note(notes, "%s on %s: %s (medians)", arm->label,
+                               cell->section, text)
+                    : 0;
 }
 
 // Why a pair has no figures, or what must be known beside them. Returns how many marks.
@@ -227,7 +247,8 @@ static unsigned note_entry(struct notes *notes, const struct sb_tally *tally,
     } else if (entry->trials_count == 0 && entry->measured == 0 && entry->na > 0) {
         marks[used++] = add_note(notes, "%s: %s", arm->label, detail);
     }
-    if (entry->refused > 0) {
+    // One that sizes its segment fills it until it refuses: that is how it is done.
+    if (entry->refused > 0 && cell->workload->segment_bytes == NULL) {
         marks[used++] = add_note(
             notes, "%s on %s: %s allocations were refused over all kept trials",
             arm->label, cell->section,
@@ -236,6 +257,10 @@ static unsigned note_entry(struct notes *notes, const struct sb_tally *tally,
     if (entry->trials_count > 0 && entry->work_scale < 1) {
         marks[used++] = add_note(notes, "%s on %s: did %.3g of the steps of the others",
                                  arm->label, cell->section, entry->work_scale);
+    }
+    unsigned mark = note_workload(notes, entry, cell, arm);
+    if (mark > 0) {
+        marks[used++] = mark;
     }
     return used;
 }
@@ -279,7 +304,7 @@ static void print_heading(FILE *file, const struct sb_tally *tally, uint32_t ind
              cell->steps == 1 ? "" : "s",
              crowded ? " (workers > CPUs: waiting for a CPU is within)" : "");
     print_wrapped(file, "", text);
-    fprintf(file, "  %-*s %8s %5s %5s %-7s %7s %7s %7s %7s %5s %5s %8s\n", LABEL,
+    fprintf(file, "  %-*s %8s %5s %5s %-8s %7s %7s %7s %7s %5s %4s %8s\n", LABEL,
             "subject", "step", "iqr", "ratio", "op", "p50", "p99", "p99.9", "max",
             "f/l", "wait", "moved");
 }
@@ -311,7 +336,7 @@ static void print_cell(FILE *file, const struct sb_tally *tally, uint32_t index,
     print_heading(file, tally, index);
     for (uint32_t arm = 0; arm < plan->arms_count; arm++) {
         const struct sb_tally_entry *entry = sb_tally_at(tally, index, arm);
-        unsigned marks[4];
+        unsigned marks[5];
         unsigned marks_count = note_entry(notes, tally, index, arm, marks);
         print_label(file, plan->arms[arm].label, marks, marks_count,
                     has_figures(entry));

@@ -5,9 +5,15 @@
 #include <stddef.h>
 
 const char *const sb_op_names[SB_OPS + 1] = {
-    [SB_OP_ALLOC] = "alloc",     [SB_OP_FREE] = "free",
-    [SB_OP_ACCESS] = "access",   [SB_OP_LOCK] = "lock",
-    [SB_OP_UNLOCK] = "unlock",   [SB_OP_REALLOC] = "realloc",
-    [SB_OP_COMPACT] = "compact", [SB_OP_WAIT] = "wait",
-    [SB_OP_OTHER] = "other",     [SB_OPS] = NULL,
+    [SB_OP_ALLOC] = "alloc",
+    [SB_OP_FREE] = "free",
+    [SB_OP_ACCESS] = "access",
+    [SB_OP_LOCK] = "lock",
+    [SB_OP_UNLOCK] = "unlock",
+    [SB_OP_REALLOC] = "realloc",
+    [SB_OP_COMPACT] = "compact",
+    [SB_OP_WAIT] = "wait",
+    [SB_OP_OTHER] = "other",
+    [SB_OP_RESPONSE] = "response",
+    [SB_OPS] = NULL,
 };

@@ -29,6 +29,7 @@ enum sb_op {
     SB_OP_COMPACT,
     SB_OP_WAIT, // a workload's own waiting (an empty or full queue)
     SB_OP_OTHER,
+    SB_OP_RESPONSE, // no operation of its own: from when one was to begin to its end
     SB_OPS
 };
 extern const char *const sb_op_names[SB_OPS + 1]; // NULL-terminated
@@ -43,8 +44,12 @@ struct sb_counters {
     uint64_t verified_bytes;  // contents compared by --verify
 };
 
+enum { SB_FIGURES_MOST = 4 };
+
 struct sb_record {
     struct sb_counters counters;
+    double figures[SB_FIGURES_MOST]; // of the workload, which names them
+    uint32_t figures_set;            // a bit each
     uint64_t start_ticks, end_ticks; // of the steps of this worker
     struct sb_hist hist[SB_OPS];     // untouched in throughput trials
 };
@@ -60,6 +65,15 @@ struct sb_recorder {
 static inline void sb_counter_add(uint64_t *counter, uint64_t amount)
 {
     __atomic_store_n(counter, *counter + amount, __ATOMIC_RELAXED);
+}
+
+// A figure of the workload's own, the nth of those that its descriptor names. Each is
+// set by one worker.
+static inline void sb_figure_set(struct sb_recorder *recorder, uint32_t nth,
+                                 double value)
+{
+    recorder->record->figures[nth] = value;
+    recorder->record->figures_set |= 1u << nth;
 }
 
 // Reads another worker's counter while it runs.
@@ -84,6 +98,18 @@ static inline void sb_recorder_end(struct sb_recorder *recorder, enum sb_op op)
         uint64_t now = sb_ticks();
         sb_hist_record(&recorder->record->hist[op], now - recorder->last_ticks);
         recorder->last_ticks = now;
+    }
+}
+
+// The operation that has just ended was to begin at `intended`: its response time holds
+// what it waited for others, too. An earlier start than intended counts as none.
+static inline void sb_recorder_respond(struct sb_recorder *recorder, uint64_t intended)
+{
+    sb_counter_add(&recorder->record->counters.ops[SB_OP_RESPONSE], 1);
+    if (recorder->timed) {
+        uint64_t end = recorder->last_ticks;
+        sb_hist_record(&recorder->record->hist[SB_OP_RESPONSE],
+                       end > intended ? end - intended : 0);
     }
 }
 

@@ -4,6 +4,7 @@
 // Built on: gather.h.
 #include "harness/run/gather.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -120,6 +121,9 @@ void sb_outcome_init(struct sb_outcome *outcome, struct sb_runner *runner,
                 .mover_ns = SB_UNKNOWN,
             },
     };
+    for (uint32_t i = 0; i < SB_FIGURES_MOST; i++) {
+        outcome->figures[i] = NAN;
+    }
     int cpus = CPU_COUNT(&runner->cpus);
     if (cpus > 0 && (int)spec->cell->workers > cpus) {
         snprintf(outcome->detail, sizeof outcome->detail,
@@ -167,7 +171,12 @@ void sb_gather_steps(struct sb_outcome *outcome, struct sb_control *control,
         };
         for (uint32_t op = 0; op < SB_OPS; op++) {
             outcome->ops[op] += counters->ops[op];
-            worker->ops += counters->ops[op];
+            worker->ops += op == SB_OP_RESPONSE ? 0 : counters->ops[op];
+        }
+        for (uint32_t nth = 0; nth < SB_FIGURES_MOST; nth++) {
+            if ((record->figures_set & 1u << nth) != 0) {
+                outcome->figures[nth] = record->figures[nth];
+            }
         }
         outcome->steps_done += counters->steps;
         outcome->failures += counters->failures;

@@ -54,6 +54,7 @@ struct sb_outcome {
     struct sb_usage usage; // after the last step, before anything was freed
     uint64_t footprint_bytes, requested_bytes, verified_bytes; // at that moment
     uint64_t peak_footprint_bytes;
+    double figures[SB_FIGURES_MOST]; // the workload's own; NAN: not set
     struct sb_covariates covariates;
     uint32_t workers_count, moments_count;
     const struct sb_worker_outcome *workers;

@@ -14,6 +14,9 @@ void sb_cell_sizes(const struct sb_plan *plan, const struct sb_cell *cell,
     const uint64_t least = UINT64_C(64) << 20, grain = (UINT64_C(1) << 20) - 1;
     uint64_t live = workload->live_bytes(cell->options, cell->workers, steps);
     uint64_t segment = plan->settings.segment_bytes;
+    if (segment == 0 && workload->segment_bytes) {
+        segment = workload->segment_bytes(cell->options, cell->workers, steps);
+    }
     if (segment == 0) {
         segment = live > least / HEADROOM ? live * HEADROOM : least;
         segment = (segment + grain) & ~grain;

@@ -7,7 +7,8 @@
 
 #include "harness/run/plan.h"
 
-// What may be live at once, what the segment gets (as set, else four times that and
+// What may be live at once, what the segment gets (as set, else as the workload wants
+// it, else four times what is live and
 // 64 MiB at least, so that no subject is measured near its end unless the job wants
 // it), and what the workers share besides.
 void sb_cell_sizes(const struct sb_plan *plan, const struct sb_cell *cell,

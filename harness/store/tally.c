@@ -93,6 +93,8 @@ static int add_throughput(struct sb_tally_entry *entry,
         .moved_bytes =
             usage->moved_bytes != SB_UNKNOWN ? (double)usage->moved_bytes : NAN,
     };
+    memcpy(trials[entry->trials_count - 1].figures, outcome->figures,
+           sizeof outcome->figures);
     return 0;
 }
 

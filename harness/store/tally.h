@@ -21,6 +21,7 @@ struct sb_tally_trial {
     double footprint_ratio; // footprint / live bytes as asked for
     double lock_wait_share; // of the workers' time, over all locks of the subject
     double moved_bytes;
+    double figures[SB_FIGURES_MOST]; // the workload's own
 };
 
 // One arm within one cell.

@@ -55,7 +55,7 @@ static uint64_t sum_ops(const struct sb_outcome *outcome)
 {
     uint64_t ops = 0;
     for (int op = 0; op < SB_OPS; op++) {
-        ops += op == SB_OP_WAIT ? 0 : outcome->ops[op];
+        ops += op == SB_OP_WAIT || op == SB_OP_RESPONSE ? 0 : outcome->ops[op];
     }
     return ops;
 }
@@ -148,6 +148,17 @@ static void emit_counts(struct sb_emit *emit, const struct sb_outcome *outcome)
     sb_emit_known(emit, "returned_bytes", usage->returned_bytes);
     sb_emit_known(emit, "compactions", usage->compactions);
     sb_emit_known(emit, "mover_ns", usage->mover_ns);
+    sb_emit_close(emit, '}');
+}
+
+// What the workload found out, by the names in its descriptor.
+static void emit_figures(struct sb_emit *emit, const struct sb_outcome *outcome)
+{
+    const char *const *names = outcome->cell->workload->figures;
+    sb_emit_open(emit, "figures", '{');
+    for (uint32_t i = 0; names != NULL && names[i] != NULL; i++) {
+        sb_emit_real(emit, names[i], outcome->figures[i]);
+    }
     sb_emit_close(emit, '}');
 }
 
@@ -277,6 +288,7 @@ void sb_trial_emit(struct sb_emit *emit, const char *run_id,
     emit_latency(emit, &shown);
     sb_emit_real(emit, "stamp_ns", shown.timed ? shown.stamp_ns : NAN);
     emit_counts(emit, &shown);
+    emit_figures(emit, &shown);
     emit_locks(emit, &shown);
     sb_emit_known(emit, "footprint_bytes", shown.footprint_bytes);
     sb_emit_known(emit, "peak_footprint_bytes", shown.peak_footprint_bytes);

@@ -14,7 +14,8 @@ from shmbench_py import stats
 NOISE_FLOOR = 0.02     # differences below this are never called differences
 CONTROL_WIDTH = 0.10   # the A/A interval must be narrower, else a cell is unresolved
 LIVE_LEAST = 256 * 1024  # below this, footprint over live bytes says nothing
-LATENCY_OPS = ("alloc", "free", "access", "lock", "realloc", "compact")
+LATENCY_OPS = ("alloc", "free", "access", "lock", "realloc", "compact",
+               "response")
 
 
 @dataclasses.dataclass

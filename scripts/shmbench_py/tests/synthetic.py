@@ -106,6 +106,7 @@ def measurements(draw, subject, cell, workers, timed):
                    "returned_bytes": steps * 100 if moves else 0,
                    "compactions": 40 if moves else 0,
                    "mover_ns": int(steps * 60) if moves else 0},
+        "figures": {},
         "locks": [] if "PRIVATE" in capabilities else [
             {"name": "heap", "acquisitions": steps * 2,
              "contended": int(steps * 0.2 * (workers - 1)),
@@ -121,7 +122,8 @@ def measurements(draw, subject, cell, workers, timed):
 
 EMPTY = {"wall_ns": None, "total_ns": None,
          "steps": None, "ops": None, "failures": None, "latency": {},
-         "stamp_ns": None, "counts": {}, "locks": [], "footprint_bytes": None,
+         "stamp_ns": None, "counts": {}, "figures": {}, "locks": [],
+         "footprint_bytes": None,
          "peak_footprint_bytes": None, "requested_bytes": None, "usable_bytes": None,
          "table_bytes": None, "series": {}}
 COVARIATES = {"steal_ms": 0, "psi_cpu_us": 10, "psi_memory_us": 0, "run_delay_ns": 5,
