@@ -4,3 +4,4 @@ if(NOT SB_SANITIZE)
   # Sanitizers do not live with ptrace, and their own instructions are not the heap's.
   sb_test(heap_kill_test kill_test.c kill_step.c kill_verify.c LINK hh_static TIMEOUT 600)
 endif()
+add_subdirectory(model)
