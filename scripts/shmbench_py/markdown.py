@@ -45,8 +45,8 @@ def text(model):
                  for cell in model.cells])
     for cell in tables.leading_cells(model):
         out += [f"## {cell.title}, {words.plural(cell.workers, 'worker')}", ""]
-        out += rows(["subject", *tables.DETAIL_HEAD],
-                    [[m.arm.label, *tables.detail(m, cell.operation)]
+        out += rows(["subject", *tables.detail_head(cell)],
+                    [[m.arm.label, *tables.detail(m, cell)]
                      for m in cell.measured if m.status == "ok"])
     reasons = tables.Reasons()
     for cell in model.cells:

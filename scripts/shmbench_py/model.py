@@ -76,6 +76,12 @@ class Measured:
                   if t["counts"].get(name) is not None]
         return stats.median(values) if values else None
 
+    def figure(self, name):
+        """A figure that the workload itself found out: see `figures` of a trial."""
+        values = [t["figures"][name] for t in self.trials
+                  if t.get("figures", {}).get(name) is not None]
+        return stats.median(values) if values else None
+
     @property
     def footprint_ratio(self):
         """Footprint over live bytes; None where little or nothing is live."""
@@ -131,6 +137,17 @@ class Cell:
     @property
     def title(self):
         return f"{self.section} {self.set}".strip()
+
+    @property
+    def figures(self):
+        """Names of the workload's own figures, as they are set in any trial."""
+        names = {}
+        for measured in self.measured:
+            for trial in measured.trials:
+                names.update(dict.fromkeys(
+                    name for name, value in trial.get("figures", {}).items()
+                    if value is not None))
+        return list(names)
 
     @property
     def resolved(self):

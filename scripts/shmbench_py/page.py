@@ -302,7 +302,7 @@ class Page:
                 "or too few operations for that percentile.</p>" + "".join(parts))
 
     def detail(self, cell):
-        rows = []
+        rows, head = [], tables.detail_head(cell)
         for measured in cell.measured:
             arm = measured.arm
             if measured.status in ("na", "skipped", "failed", "hung"):
@@ -310,12 +310,12 @@ class Page:
                 word = "n/a" if measured.status == "na" else measured.status
                 rows.append(f'<tr><th scope="row">{self.name(arm)}</th>'
                             f'<td class="na left" '
-                            f'colspan="{len(tables.DETAIL_HEAD)}">{word}: '
+                            f'colspan="{len(head)}">{word}: '
                             f'{esc(measured.reason)} <a href="#why{number}">({number})'
                             "</a></td></tr>")
                 continue
             figures = "".join(f"<td>{esc(text)}</td>"
-                              for text in tables.detail(measured, cell.operation))
+                              for text in tables.detail(measured, cell))
             rows.append(f'<tr><th scope="row">{self.name(arm)}</th>{figures}</tr>')
         control = ""
         if cell.control is not None and cell.control.known:
@@ -325,7 +325,23 @@ class Page:
         speaks = f" Latency of {cell.operation}." if cell.operation else ""
         title = f"{cell.title}, {words.plural(cell.workers, 'worker')}"
         return (f'<h3>{esc(title)}</h3><p class="note">{esc(speaks + control)}</p>'
-                + table(("subject", *map(esc, tables.DETAIL_HEAD)), rows, title))
+                + table(("subject", *map(esc, head)), rows, title)
+                + self.operations(cell))
+
+    def operations(self, cell):
+        """The latency of every operation, for who wants more than the speaking one."""
+        rows = []
+        for measured in cell.measured:
+            for name, *figures in tables.operations(measured):
+                texts = "".join(f"<td>{esc(text)}</td>" for text in figures)
+                rows.append(f'<tr><th scope="row">{self.name(measured.arm)}</th>'
+                            f'<td class="left">{esc(name)}</td>{texts}</tr>')
+        if not rows:
+            return ""
+        head = ("subject", '<div class="left">operation</div>',
+                *tables.OPERATION_HEAD[1:])
+        return (f"<details><summary>Latency of every operation</summary>"
+                f'{table(head, rows, "Latency of every operation")}</details>')
 
     def missing(self):
         if not self.reasons.numbers:

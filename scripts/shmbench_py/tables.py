@@ -137,8 +137,9 @@ def lock_wait(measured):
             None if contended is None else contended / taken)
 
 
-def detail(measured, operation):
-    """The figures of one line of a detail table, as text, in DETAIL_HEAD's order."""
+def detail(measured, cell):
+    """The figures of one line of a detail table, as text, in detail_head's order."""
+    operation = cell.operation
     hist = measured.latency.get(operation)
     wait, contended = lock_wait(measured)
     ratio = words.ratio(measured.ratio.value) if measured.ratio else words.DASH
@@ -155,7 +156,25 @@ def detail(measured, operation):
         words.size(measured.counted("moved_bytes")),
         words.count(measured.middle("failures")),
         str(len(measured.costs)),
+        *[words.DASH if measured.figure(name) is None
+          else words.digits(measured.figure(name)) for name in cell.figures],
     ]
+
+
+def detail_head(cell):
+    """The heads of a detail table; the workload's own figures come last."""
+    return (*DETAIL_HEAD, *[name.replace("_", " ") for name in cell.figures])
+
+
+OPERATION_HEAD = ("operation", "count", "p50", "p90", "p99", "p99.9", "longest")
+
+
+def operations(measured):
+    """One line for each operation that was timed, in OPERATION_HEAD's order."""
+    for name, hist in measured.latency.items():
+        yield [name, words.count(hist.count),
+               *[words.time(hist.quantile(q)) for q in (0.5, 0.9, 0.99, 0.999)],
+               words.time(hist.max)]
 
 
 DETAIL_HEAD = ("per step", "ratio", "95 % interval", "p50", "p99", "p99.9", "longest",

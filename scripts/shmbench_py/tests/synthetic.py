@@ -106,7 +106,7 @@ def measurements(draw, subject, cell, workers, timed):
                    "returned_bytes": steps * 100 if moves else 0,
                    "compactions": 40 if moves else 0,
                    "mover_ns": int(steps * 60) if moves else 0},
-        "figures": {},
+        "figures": {"planted_share": 0.1875} if section == "mix" else {},
         "locks": [] if "PRIVATE" in capabilities else [
             {"name": "heap", "acquisitions": steps * 2,
              "contended": int(steps * 0.2 * (workers - 1)),

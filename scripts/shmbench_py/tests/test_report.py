@@ -142,6 +142,17 @@ class Drawn(WithRun):
         self.assertIn(f">{words.time(costs[len(costs) // 2])}<",
                       self.read("report.html"))
 
+    def test_figures_of_a_workload_are_shown(self):
+        text = self.read("report.html")
+        self.assertIn(">planted share<", text)
+        self.assertIn(">0.188<", text)
+
+    def test_every_operation_has_its_latency(self):
+        run = runfolder.read(self.run_folder)
+        table = self.read("report.html").split("Latency of every operation</summary>")[1]
+        hist = model.make(run).cells[0].of("beta").latency["free"]
+        self.assertIn(f">{words.time(hist.quantile(0.9))}<", table)
+
     def test_by_link_from_another_folder(self):
         link = self.work / "shmbench-report"
         link.symlink_to(PROGRAM)
