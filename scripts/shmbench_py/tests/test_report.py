@@ -149,7 +149,8 @@ class Drawn(WithRun):
 
     def test_every_operation_has_its_latency(self):
         run = runfolder.read(self.run_folder)
-        table = self.read("report.html").split("Latency of every operation</summary>")[1]
+        head = "Latency of every operation</summary>"
+        table = self.read("report.html").split(head)[1]
         hist = model.make(run).cells[0].of("beta").latency["free"]
         self.assertIn(f">{words.time(hist.quantile(0.9))}<", table)
 
