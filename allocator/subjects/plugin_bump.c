@@ -14,6 +14,13 @@
 #define PLUGIN_ABI SB_SUBJECT_ABI
 #endif
 
+#ifdef PLUGIN_CRASHES
+__attribute__((constructor)) static void crash(void)
+{
+    abort();
+}
+#endif
+
 enum { ALIGN = 16, AREA_BYTES = 64 << 20 };
 
 struct sb_heap {

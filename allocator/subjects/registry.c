@@ -6,6 +6,8 @@
 //   operation is one line of text and not a call through NULL in the middle of a trial.
 #include <dlfcn.h>
 #include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +153,36 @@ int sb_subject_validate(const struct sb_subject *s, struct sb_error *error)
     return 0;
 }
 
+// A plugin's constructors run within dlopen, before anything can be checked.
+static const int crashes[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+enum { CRASHES = sizeof crashes / sizeof *crashes };
+static sigjmp_buf crashed;
+
+static void on_crash(int number)
+{
+    siglongjmp(crashed, number);
+}
+
+// Returns NULL with *signal_number set where the constructors crashed. What they left
+// half done stays so: all that the caller can do then is to say so and end.
+static void *load_guarded(const char *path, volatile int *signal_number)
+{
+    struct sigaction before[CRASHES], guard = {.sa_handler = on_crash};
+    void *volatile library = NULL;
+    sigemptyset(&guard.sa_mask);
+    for (int i = 0; i < CRASHES; i++) {
+        sigaction(crashes[i], &guard, &before[i]);
+    }
+    *signal_number = sigsetjmp(crashed, 1);
+    if (*signal_number == 0) {
+        library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    }
+    for (int i = 0; i < CRASHES; i++) {
+        sigaction(crashes[i], &before[i], NULL);
+    }
+    return library;
+}
+
 static int load_plugin(const char *path, const struct sb_subject **subject,
                        struct sb_error *error)
 {
@@ -158,7 +190,12 @@ static int load_plugin(const char *path, const struct sb_subject **subject,
         return sb_fail(error, -ENOENT, "plugin %.256s cannot be read: %s", path,
                        strerror(errno));
     }
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    volatile int signal_number;
+    void *library = load_guarded(path, &signal_number);
+    if (signal_number != 0) {
+        return sb_fail(error, -ENOEXEC, "plugin %.256s crashed while being loaded: %s",
+                       path, strsignal(signal_number));
+    }
     if (library == NULL) {
         return sb_fail(error, -ENOEXEC, "plugin %.128s cannot be loaded: %.256s", path,
                        dlerror());

@@ -89,6 +89,16 @@ static void a_plugin_of_another_abi_is_refused_by_name(void **state)
     assert_null(subject);
 }
 
+static void a_plugin_that_crashes_is_refused(void **state)
+{
+    (void)state;
+    const struct sb_subject *subject = NULL;
+    struct sb_error error;
+    assert_int_equal(sb_subject_find(SB_TEST_PLUGIN_CRASH, &subject, &error), -ENOEXEC);
+    assert_non_null(strstr(error.text, "crashed while being loaded"));
+    assert_null(subject);
+}
+
 static void what_is_no_plugin_is_refused(void **state)
 {
     (void)state;
@@ -109,6 +119,8 @@ int main(void)
         cmocka_unit_test(a_plugin_works_like_our_own),
         cmocka_unit_test(a_plugin_of_another_abi_is_refused_by_name),
         cmocka_unit_test(what_is_no_plugin_is_refused),
+        cmocka_unit_test(
+            a_plugin_that_crashes_is_refused), // last: it spoils the loader
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
