@@ -63,8 +63,8 @@ static int room_check(struct sb_segment *segment, const char *folder,
     }
     if (room < 2 * live_bytes + (1u << 20)) {
         return sb_fail(error, -ENOSPC,
-                       "%s has room for %llu MiB, this needs %llu MiB: make it larger "
-                       "or take a subject that can live in a memfd",
+                       "%s has room for %llu MiB, this needs %llu MiB "
+                       "(a memfd needs none)",
                        folder, (unsigned long long)(room >> 20),
                        (unsigned long long)((2 * live_bytes + (1u << 20)) >> 20) + 1);
     }
