@@ -405,6 +405,18 @@ static int hh_usage(struct sb_heap *heap, struct sb_usage *usage)
     return 0;
 }
 
+// The handle stays the same, whether the block moved or not.
+static int hh_realloc_block(struct sb_ctx *ctx, sb_ref *block, uint64_t bytes)
+{
+    return hh_realloc(door_of(ctx), (hh_handle){block->bits}, bytes);
+}
+
+static int hh_repair_all(struct sb_heap *heap)
+{
+    uint32_t recovered;
+    return hh_repair(heap->door, &recovered);
+}
+
 static int hh_compact_now(struct sb_ctx *ctx, uint64_t budget_bytes,
                           struct sb_compacted *done)
 {
@@ -447,7 +459,7 @@ const struct sb_subject sb_subject_hh = {
     .summary = "the suite's handle heap: all is shared; blocks move unless locked",
     .origin = "shmbench",
     .capabilities = SB_CAP_SHARE | SB_CAP_REMOTE_FREE | SB_CAP_PIN | SB_CAP_EXCLUSIVE |
-                    SB_CAP_COMPACT | SB_CAP_CHECK,
+                    SB_CAP_REALLOC | SB_CAP_COMPACT | SB_CAP_REPAIR | SB_CAP_CHECK,
     .media = SB_MEMFD | SB_SHM | SB_FILE,
     .options = options,
     .options_bytes = sizeof(struct values),
@@ -463,6 +475,8 @@ const struct sb_subject sb_subject_hh = {
     .usage = hh_usage,
     .lock = hh_lock_block,
     .unlock = hh_unlock_block,
+    .realloc = hh_realloc_block,
     .compact = hh_compact_now,
+    .repair = hh_repair_all,
     .check = hh_check_all,
 };
