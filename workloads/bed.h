@@ -10,7 +10,7 @@
 
 #include "workloads/workload.h"
 
-enum { BED_WORKERS_MOST = 8 };
+enum { BED_WORKERS_MOST = 8, BED_SLOW_NS = 10000000 };
 
 struct bed_setup {
     const struct sb_workload *workload;
@@ -30,6 +30,7 @@ struct bed_result {
     struct sb_error error;       // why
     struct sb_counters counters; // sums over the workers, after the steps
     uint64_t recorded[SB_OPS];   // histogram records, likewise
+    uint64_t slow[SB_OPS];       // of these, longer than BED_SLOW_NS
     double figures[SB_FIGURES_MOST];
     uint32_t figures_set;
 };

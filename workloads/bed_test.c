@@ -83,7 +83,12 @@ static void add_up(struct bed *bed, const struct sb_record *record)
     bed->result->figures_set |= record->figures_set;
     for (uint32_t op = 0; op < SB_OPS; op++) {
         into->ops[op] += from->ops[op];
-        bed->result->recorded[op] += record->hist[op].count;
+        const struct sb_hist *hist = &record->hist[op];
+        bed->result->recorded[op] += hist->count;
+        for (uint32_t slot = 0; sb_hist_next(hist, &slot) == 0; slot++) {
+            bool slow = sb_ticks_ns(sb_hist_slot_most(slot)) > BED_SLOW_NS;
+            bed->result->slow[op] += slow ? hist->slots[slot] : 0;
+        }
     }
     pthread_mutex_unlock(&bed->mutex);
 }

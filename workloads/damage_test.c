@@ -133,6 +133,20 @@ static void damage_by_compaction_is_found(void **state)
     struct bed_setup big = after;
     big.workload = setup_workload("frag_then_big");
     assert_found(&big, "verify", "survivor");
+    spy_on(setup_subject("hh"));
+    struct bed_setup online = {.workload = setup_workload("compact_online"),
+                               .subject = &spy_subject,
+                               .workers = 2,
+                               .steps = 300,
+                               .verify = true,
+                               .spoil = flip_byte_9};
+    assert_found(&online, "verify", "byte at offset 9 of");
+    // Worker 1 fills about 250 slots; nearly all later times it reaches one to read.
+    spy_on(setup_subject("hh"));
+    spy_spoil_reach(1, 600, 0);
+    online.sets[2] = "reads=100%";
+    online.spoil = NULL;
+    assert_found(&online, "begin", "expected");
     // Worker 1 fills 128 blocks and pins 6 of 64; then it reads while worker 0
     // compacts.
     spy_on(setup_subject("hh"));

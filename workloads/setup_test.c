@@ -71,6 +71,9 @@ void setup_shrink(struct bed_setup *setup)
         setup->sets[1] = "least=512";
         setup->sets[2] = "compact=yes";
         setup->steps = setup->steps < 2 ? setup->steps : 2;
+    } else if (strcmp(name, "compact_online") == 0) {
+        setup->sets[0] = "slots=500";
+        setup->sets[1] = "budget=64K";
     }
 }
 

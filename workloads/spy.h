@@ -31,6 +31,8 @@ void spy_refuse_allocs(uint64_t first, uint64_t count);
 // A heap of `room` bytes that never fragments, but has no block larger than `largest`:
 // all else is refused with -ENOMEM.
 void spy_limit(uint64_t room, uint64_t largest);
+// The nth alloc of all takes this long.
+void spy_stall_alloc(uint64_t nth, uint64_t ns);
 // Flips a byte of a block that is live.
 void spy_flip_live(struct sb_worker *worker, uint64_t offset);
 

@@ -29,7 +29,7 @@ static struct {
     bool reach, block;
     uint32_t who, reacher;
     uint64_t nth, offset;
-    uint64_t leak, refuse_first, refuse_count, room, largest;
+    uint64_t leak, refuse_first, refuse_count, room, largest, stall, stall_ns;
 } plan;
 
 static uint32_t index_of(const struct sb_ctx *ctx)
@@ -55,7 +55,9 @@ static int spy_attach(struct sb_heap *heap, uint32_t worker, struct sb_ctx **ctx
 static int spy_alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
 {
     pthread_mutex_lock(&mutex);
-    allocs++;
+    if (++allocs == plan.stall) {
+        sb_spin_ns(plan.stall_ns);
+    }
     bool refuse =
         (allocs > plan.refuse_first &&
          allocs <= plan.refuse_first + plan.refuse_count) ||
@@ -153,6 +155,7 @@ void spy_on(const struct sb_subject *subject)
     plan.reach = plan.block = false;
     plan.nth = plan.leak = plan.refuse_first = plan.refuse_count = 0;
     plan.room = plan.largest = live_bytes = 0;
+    plan.stall = plan.stall_ns = 0;
     for (uint32_t i = 0; i < BED_WORKERS_MOST; i++) {
         ctxs[i] = NULL;
         reaches[i] = made[i] = 0;
@@ -193,6 +196,12 @@ void spy_limit(uint64_t room, uint64_t largest)
 {
     plan.room = room;
     plan.largest = largest;
+}
+
+void spy_stall_alloc(uint64_t nth, uint64_t ns)
+{
+    plan.stall = nth;
+    plan.stall_ns = ns;
 }
 
 void spy_flip_live(struct sb_worker *worker, uint64_t offset)

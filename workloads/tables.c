@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "harness/base/distributions.h"
+#include "workloads/worker_view.h"
 
 static int make(struct sb_table *table)
 {
@@ -34,6 +35,17 @@ int sb_table_draw_places(struct sb_table *table, struct sb_random *random,
     int rc = make(table);
     for (uint32_t i = 0; rc == 0 && i < SB_TABLE_LENGTH; i++) {
         table->entries[i] = (uint32_t)sb_random_below(random, below);
+    }
+    return rc;
+}
+
+int sb_table_draw_gaps(struct sb_table *table, struct sb_random *random, bool poisson)
+{
+    int rc = make(table);
+    for (uint32_t i = 0; rc == 0 && i < SB_TABLE_LENGTH; i++) {
+        table->entries[i] =
+            poisson ? (uint32_t)lround(sb_draw_exponential(random, SB_SCHEDULE_UNIT))
+                    : SB_SCHEDULE_UNIT;
     }
     return rc;
 }

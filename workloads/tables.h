@@ -9,6 +9,7 @@
 #ifndef SB_TABLES_H
 #define SB_TABLES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "harness/base/random.h"
@@ -30,6 +31,9 @@ int sb_table_draw_sizes(struct sb_table *table, struct sb_random *random,
 // Uniform in 0 .. below-1. Errors: -ENOMEM.
 int sb_table_draw_places(struct sb_table *table, struct sb_random *random,
                          uint64_t below);
+// Gaps between arrivals, their mean in units of 1 / SB_SCHEDULE_UNIT: of a Poisson
+// process, or all alike. Errors: -ENOMEM.
+int sb_table_draw_gaps(struct sb_table *table, struct sb_random *random, bool poisson);
 void sb_table_free(struct sb_table *table); // all zero: nothing
 
 static inline uint32_t sb_table_at(const struct sb_table *table, uint64_t step)

@@ -167,4 +167,36 @@ static inline int sb_wait_turn(const struct sb_worker *worker, uint32_t *turns)
     return sb_cancelled(worker) ? -ECANCELED : 0;
 }
 
+// When the requests of an open loop are due. Zeroed: all at once, long ago.
+struct sb_schedule {
+    uint64_t next_ticks; // the request before was due then
+    uint64_t gap_ticks;  // mean distance
+};
+enum { SB_SCHEDULE_UNIT = 1 << 16 }; // the mean of the gaps that are drawn
+
+// From now on.
+static inline void sb_schedule_start(struct sb_schedule *schedule)
+{
+    schedule->next_ticks = sb_ticks();
+}
+
+// Waits, busy, for the next request, which comes `gap` after the one before, and begins
+// its operation; *intended is when it was due, which may be past. Nobody else is let
+// run meanwhile: that would delay the request. Errors: -ECANCELED.
+static inline int sb_schedule_await(struct sb_worker *worker,
+                                    struct sb_schedule *schedule, uint32_t gap,
+                                    uint64_t *intended)
+{
+    uint64_t due = schedule->next_ticks + schedule->gap_ticks * gap / SB_SCHEDULE_UNIT;
+    for (uint32_t turns = 1; sb_ticks() < due; turns++) {
+        __builtin_ia32_pause();
+        if (turns % 1024 == 0 && sb_cancelled(worker)) {
+            return -ECANCELED;
+        }
+    }
+    schedule->next_ticks = *intended = due;
+    sb_recorder_mark(&worker->recorder);
+    return 0;
+}
+
 #endif

@@ -164,6 +164,34 @@ static void largest_block_is_found(void **state)
     }
 }
 
+// 5000 requests are due within the half second in which one alloc stalls: it is one
+// slow alloc, but nearly all of them responded to late.
+static void stall_is_charged_to_all_it_delays(void **state)
+{
+    (void)state;
+    static const char *const arrivals[] = {"arrivals=fixed", "arrivals=poisson"};
+    for (uint32_t i = 0; i < 2; i++) {
+        spy_on(setup_subject("malloc"));
+        spy_stall_alloc(600, 500000000); // begin allocates about 250
+        struct bed_setup setup = {.workload = setup_workload("compact_online"),
+                                  .subject = &spy_subject,
+                                  .workers = 2,
+                                  .steps = 6000,
+                                  .timed = true};
+        struct bed_result result;
+        setup_shrink(&setup);
+        setup.sets[2] = "compaction=off";
+        setup.sets[3] = "rate=10000";
+        setup.sets[4] = arrivals[i];
+        bed_run(&setup, &result);
+        setup_assert_ran(&setup, &result);
+        assert_int_equal(result.counters.ops[SB_OP_RESPONSE], setup.steps);
+        assert_true(result.slow[SB_OP_ALLOC] >= 1);
+        assert_true(result.slow[SB_OP_RESPONSE] > 3500);
+        assert_true(result.figures[0] > 9990 && result.figures[0] < 10010);
+    }
+}
+
 // A step draws nothing and allocates nothing but the subject's blocks: every call of
 // malloc (by the subject) is one alloc of the workload. See the wrappers in spy_test.c.
 static void steps_are_pure(void **state)
@@ -236,6 +264,7 @@ int main(void)
         cmocka_unit_test(counts_its_operations),
         cmocka_unit_test(full_heap_is_survived),
         cmocka_unit_test(largest_block_is_found),
+        cmocka_unit_test(stall_is_charged_to_all_it_delays),
         cmocka_unit_test(steps_are_pure),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
