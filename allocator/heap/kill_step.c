@@ -130,12 +130,12 @@ static bool step(pid_t pid, int *status)
 }
 
 int kill_step(const struct kill_case *what, struct kill_image *source,
-              struct kill_book *book, uint64_t quiet,
+              struct kill_book *book,
               int (*image_is_well)(struct kill_image *source, void *context),
               void *context, struct kill_count *count)
 {
     int status = 0, result = 0;
-    uint64_t within = 0, latest = 0;
+    uint64_t within = 0;
     book->phase = KILL_BEFORE;
     pid_t pid = fork();
     if (pid < 0)
@@ -149,7 +149,7 @@ int kill_step(const struct kill_case *what, struct kill_image *source,
     }
     (void)changed(source);
     bool fresh = true;
-    while (!result && (!quiet || within - latest < quiet)) {
+    while (!result) {
         if (!step(pid, &status)) {
             (void)fprintf(stderr, "%s: died by itself at point %llu (status %x)\n",
                           what->name, (unsigned long long)within, (unsigned)status);
@@ -161,9 +161,7 @@ int kill_step(const struct kill_case *what, struct kill_image *source,
             continue;
         within++;
         /* Within a copy of a block nothing else changes: some points of it too. */
-        bool differs = changed(source);
-        latest = differs ? within : latest;
-        if (differs || fresh || phase == KILL_AFTER || (!quiet && within % 1024 == 0)) {
+        if (changed(source) || fresh || phase == KILL_AFTER || within % 1024 == 0) {
             fresh = false;
             count->images++;
             result = image_is_well(source, context);

@@ -50,6 +50,8 @@ enum kill_state {
 struct kill_block {
     hh_handle handle;
     uint32_t bytes, was_bytes;
+    uint32_t filled; /* bytes that hold the pattern; 0: all */
+    uint32_t slots;  /* words at the start that hold handles instead, or nothing */
     uint32_t seed;
     uint32_t state;
 };
@@ -75,12 +77,11 @@ struct kill_case {
 
 /*
  * Steps `what->call` and calls `image_is_well` for each segment that differs from the
- * one before; stops at the first that is not well, or when `quiet` points in a row have
- * changed nothing (0: only at the end of the call).
+ * one before; stops at the first that is not well.
  * Returns 0, or -1 with a line on stderr.
  */
 int kill_step(const struct kill_case *what, struct kill_image *source,
-              struct kill_book *book, uint64_t quiet,
+              struct kill_book *book,
               int (*image_is_well)(struct kill_image *source, void *context),
               void *context, struct kill_count *count);
 

@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SOME 6u /* blocks allocated anew in each image */
+#define LEAKS 2u /* the victim and who recovered it */
+#define SOME  6u /* blocks allocated anew in each image */
 
 static uint64_t word_of(uint32_t seed, uint32_t i)
 {
@@ -29,9 +30,10 @@ void kill_fill(unsigned char *at, uint32_t bytes, uint32_t seed)
     }
 }
 
-bool kill_filled(const unsigned char *at, uint32_t bytes, uint32_t seed)
+static bool filled(const unsigned char *at, uint32_t from, uint32_t bytes,
+                   uint32_t seed)
 {
-    for (uint32_t i = 0; i < bytes / 8; i++) {
+    for (uint32_t i = from; i < bytes / 8; i++) {
         uint64_t word = word_of(seed, i);
         if (memcmp(at + i * 8, &word, 8))
             return false;
@@ -100,7 +102,8 @@ static int look_at(struct hh_heap *heap, struct kill_book *book, uint32_t slot)
     }
     if (error)
         return say("of another size", slot, error);
-    if (!kill_filled(at, same, block->seed))
+    same = block->filled && block->filled < same ? block->filled : same;
+    if (!filled(at, block->slots, same, block->seed))
         return say("changed", slot, 0);
     error = hh_unlock(heap, block->handle);
     return error ? say("cannot be unlocked", slot, error) : 0;
@@ -117,10 +120,34 @@ static int look_at_all(struct hh_heap *heap, struct kill_book *book)
 
 struct found {
     struct kill_book *book;
-    struct hh_heap *heap;
-    uint32_t listed, loose;
+    uint32_t listed, held, loose;
+    hh_handle in_slot[4]; /* handles that the slots of a listed block name */
     hh_handle stray[8];
 };
+
+/* Blocks that are found through slots of a listed one. */
+static int look_into(struct hh_heap *heap, struct kill_book *book, struct found *found)
+{
+    for (uint32_t i = 0; i < KILL_BLOCKS; i++) {
+        struct kill_block *block = &book->block[i];
+        void *at, *inner;
+        if (block->state != KILL_PUBLISHED || !block->slots || block->slots > 2)
+            continue;
+        int error = hh_lock(heap, block->handle, HH_PIN, HH_NOWAIT, &at);
+        for (uint32_t n = 0; !error && n < block->slots; n++) {
+            hh_handle named = {((uint64_t *)at)[n]};
+            if (!named.word)
+                continue;
+            found->in_slot[found->held++] = named;
+            error = hh_lock(heap, named, HH_PIN, HH_NOWAIT, &inner);
+            if (!error)
+                error = hh_unlock(heap, named);
+        }
+        if (error || hh_unlock(heap, block->handle))
+            return say("the block that a slot names", i, error);
+    }
+    return 0;
+}
 
 static int find(const struct hh_block *block, void *context)
 {
@@ -132,6 +159,10 @@ static int find(const struct hh_block *block, void *context)
             return 0;
         }
     }
+    for (uint32_t i = 0; i < found->held; i++) {
+        if (found->in_slot[i].word == block->handle.word)
+            return 0;
+    }
     if (found->loose < 8)
         found->stray[found->loose] = block->handle;
     found->loose++;
@@ -142,7 +173,9 @@ static int find(const struct hh_block *block, void *context)
 static int look_for_strays(struct hh_heap *heap, struct kill_book *book,
                            struct found *found)
 {
-    *found = (struct found){.book = book, .heap = heap};
+    *found = (struct found){.book = book};
+    if (look_into(heap, book, found))
+        return -1;
     int error = hh_walk(heap, find, found);
     if (error)
         return say("the walk fails", 0, error);
@@ -199,6 +232,12 @@ static int empty(struct hh_heap *heap, struct kill_book *book, struct found *fou
         if (error && !(error == -ESTALE && block->state == KILL_GOING))
             return say("cannot be freed", i, error);
     }
+    for (uint32_t i = 0; i < found->held; i++) {
+        /* One that was taken out a moment ago may be listed too. */
+        int error = hh_free(heap, found->in_slot[i]);
+        if (error && error != -ESTALE)
+            return say("a block of a slot cannot be freed", i, error);
+    }
     for (uint32_t i = 0; i < found->loose && i < 8; i++) {
         int error = hh_free(heap, found->stray[i]);
         if (error)
@@ -212,6 +251,28 @@ static int empty(struct hh_heap *heap, struct kill_book *book, struct found *fou
     if (stats.live_blocks)
         return say("blocks remain", (uint32_t)stats.live_blocks, 0);
     return 0;
+}
+
+/* With everything freed, all pages can be had in one piece. */
+static int all_of_it(struct hh_heap *heap)
+{
+    struct hh_stats stats;
+    hh_handle all;
+    int error = hh_stats(heap, &stats);
+    if (error)
+        return say("no statistics", 0, error);
+    /* A block whose free was cut short may be out of reach, one for each kill. */
+    if (stats.cached_blocks > LEAKS)
+        return say("more blocks lost than kills", (uint32_t)stats.cached_blocks, 0);
+    if (stats.cached_blocks)
+        return 0;
+    if (stats.used_bytes)
+        return say("memory lost, KiB", (uint32_t)(stats.used_bytes >> 10), 0);
+    error = hh_alloc(heap, stats.bytes, &all);
+    if (error)
+        return say("not all memory can be had", (uint32_t)(stats.bytes >> 10), error);
+    error = hh_free(heap, all);
+    return error ? say("all cannot be freed", 0, error) : 0;
 }
 
 int kill_verify(int fd, struct kill_book *book, enum kill_manner manner)
@@ -238,7 +299,7 @@ int kill_verify(int fd, struct kill_book *book, enum kill_manner manner)
     if (look_for_strays(heap, book, &found))
         goto close;
     if (manner == KILL_CLOSE) {
-        if (empty(heap, book, &found))
+        if (empty(heap, book, &found) || all_of_it(heap))
             goto close;
         error = hh_check(heap);
         if (error) {

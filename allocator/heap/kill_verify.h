@@ -13,7 +13,6 @@
 #include "allocator/heap/kill_step.h"
 
 void kill_fill(unsigned char *at, uint32_t bytes, uint32_t seed);
-bool kill_filled(const unsigned char *at, uint32_t bytes, uint32_t seed);
 
 /* Allocates, fills and lists a block. 0 or an error of the heap. */
 int kill_block_new(struct hh_heap *heap, struct kill_book *book, uint32_t slot,
