@@ -192,6 +192,7 @@ static void profiles_name_what_there_is(void **state)
     assert_true(check_profile("quick") > 0);
     assert_true(check_profile("ci") > 0);
     assert_true(check_profile("soak") > 0);
+    assert_true(check_profile("bounds") > 0);
 }
 
 int main(void)

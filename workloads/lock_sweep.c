@@ -18,14 +18,16 @@
 
 enum { HOT_MOST = 1000 };
 enum mode { MODE_EXCLUSIVE, MODE_PIN };
+enum touch { TOUCH_WRITE, TOUCH_READ };
 enum mutex { MUTEX_ROBUST, MUTEX_PLAIN };
 
 struct options {
     uint64_t hold_ns, think_ns, hot, bytes;
-    uint32_t mode, mutex;
+    uint32_t mode, touch, mutex;
 };
 
 static const char *const modes[] = {"exclusive", "pin", NULL};
+static const char *const touches[] = {"write", "read", NULL};
 static const char *const mutexes[] = {"robust", "plain", NULL};
 
 static const struct sb_option option_rows[] = {
@@ -39,6 +41,8 @@ static const struct sb_option option_rows[] = {
      1 << 20, NULL, SB_FIXED},
     {"mode", "lock against others, or pin against moving alone", SB_CHOICE,
      offsetof(struct options, mode), "exclusive", 0, 0, modes, SB_FIXED},
+    {"touch", "under a pin: count in the block, which its lockers share, or only read",
+     SB_CHOICE, offsetof(struct options, touch), "write", 0, 0, touches, SB_FIXED},
     {"mutex", "kind of the process-shared mutex, where the subject has no lock",
      SB_CHOICE, offsetof(struct options, mutex), "robust", 0, 0, mutexes, SB_FIXED},
     {0},
@@ -106,9 +110,10 @@ static int begin(struct sb_worker *worker)
     return worker->index == 0 ? make_blocks(worker) : 0;
 }
 
-// `exclusive` is a constant in each of the two callers, so that neither tests it.
-static inline __attribute__((always_inline)) int
-sweep(struct sb_worker *worker, uint64_t first, uint64_t count, bool exclusive)
+// `exclusive` and `read` are constants in each of the callers, so that none tests them.
+static inline __attribute__((always_inline)) int sweep(struct sb_worker *worker,
+                                                       uint64_t first, uint64_t count,
+                                                       bool exclusive, bool read)
 {
     const struct options *options = worker->options;
     const struct state *state = worker->state;
@@ -128,6 +133,8 @@ sweep(struct sb_worker *worker, uint64_t first, uint64_t count, bool exclusive)
         sb_recorder_end(&worker->recorder, SB_OP_LOCK);
         if (exclusive) {
             ++*(volatile uint64_t *)bytes;
+        } else if (read) {
+            (void)atomic_load_explicit((_Atomic uint64_t *)bytes, memory_order_relaxed);
         } else {
             atomic_fetch_add_explicit((_Atomic uint64_t *)bytes, 1,
                                       memory_order_relaxed);
@@ -153,8 +160,11 @@ sweep(struct sb_worker *worker, uint64_t first, uint64_t count, bool exclusive)
 static int step(struct sb_worker *worker, uint64_t first, uint64_t count)
 {
     const struct options *options = worker->options;
-    return options->mode == MODE_EXCLUSIVE ? sweep(worker, first, count, true)
-                                           : sweep(worker, first, count, false);
+    if (options->mode == MODE_EXCLUSIVE) {
+        return sweep(worker, first, count, true, false);
+    }
+    return options->touch == TOUCH_READ ? sweep(worker, first, count, false, true)
+                                        : sweep(worker, first, count, false, false);
 }
 
 // One worker looks at all blocks: that is enough.
@@ -179,7 +189,8 @@ static int verify(struct sb_worker *worker)
         uint64_t found = *counter;
         sb_leave(worker, board->blocks[i]);
         worker->recorder.record->counters.verified_bytes += sizeof found;
-        if (found != taken) {
+        bool counts = options->mode == MODE_EXCLUSIVE || options->touch == TOUCH_WRITE;
+        if (found != (counts ? taken : 0)) {
             return sb_fail(&worker->error, -EBADMSG,
                            "block %llu was locked %llu times and counts %llu: updates "
                            "were lost",
