@@ -41,6 +41,7 @@ static int map_new(int fd, struct hh_map **out)
     map->fd = fd;
     map->device = info.st_dev;
     map->inode = info.st_ino;
+    map->memory = hh_os_in_memory(fd);
     *out = map;
     return 0;
 }

@@ -45,6 +45,7 @@ struct hh_map {
     uint64_t client_epoch;
     void *token;    /* the page that keeps the liveness lock's description alive */
     bool barrier;   /* membarrier works here */
+    bool memory;    /* the file lies in memory, not on a disk */
     bool foreign;   /* the memory is the caller's; fd is for tokens only, or -1 */
     uint32_t doors; /* fetch-add */
     uint32_t *mine; /* on a page that fork wipes: 1 while the client is this process */
@@ -60,6 +61,7 @@ int hh_os_create(struct hh_where where, uint32_t mode, int *fd);
 int hh_os_publish(struct hh_where where, int fd);
 int hh_os_unlink(struct hh_where where);
 int hh_os_again(int fd);
+bool hh_os_in_memory(int fd);
 int hh_os_open(struct hh_where where, int *fd);
 int hh_os_provide(struct hh_map *map, uint64_t at, uint64_t bytes);
 int hh_os_punch(struct hh_map *map, uint64_t at, uint64_t bytes);

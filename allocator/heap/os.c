@@ -15,14 +15,20 @@
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/futex.h>
+#include <linux/magic.h>
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; refused before, and done without then */
+#endif
 
 int64_t hh_now(void)
 {
@@ -163,6 +169,13 @@ int hh_os_open(struct hh_where where, int *fd)
     return 0;
 }
 
+/* Whether a file lies in memory: tmpfs, memfd, POSIX shared memory. */
+bool hh_os_in_memory(int fd)
+{
+    struct statfs info;
+    return !fstatfs(fd, &info) && info.f_type == TMPFS_MAGIC;
+}
+
 /* Whether the descriptor is still the segment: a program may have closed and reused it.
  */
 static bool fd_is_ours(struct hh_map *map)
@@ -182,6 +195,10 @@ int hh_os_provide(struct hh_map *map, uint64_t at, uint64_t bytes)
     uint64_t from = at / HH_PAGE * HH_PAGE;
     uint64_t to = (at + bytes + HH_PAGE - 1) / HH_PAGE * HH_PAGE;
     int result;
+    /* In memory that is no disk's, touching the pages provides them and saves the
+     * faults later. What it cannot do, fallocate tells the reason of. */
+    if (map->memory && !madvise(map->base + from, to - from, MADV_POPULATE_WRITE))
+        return 0;
     do {
         result =
             fallocate(map->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from));
