@@ -80,6 +80,24 @@ void hh_scan_pins(struct hh_heap *heap)
 }
 
 /* A slot for one more block, in a fuller span, or (sliding) in a fresh lower one. */
+/* Counts what came to the span that takes blocks. */
+static void count_dest(struct hh_heap *heap)
+{
+    struct hh_mover *mover = heap->mover;
+    if (mover->dest && mover->arrived)
+        (void)HH_ADD(&hh_page_at(heap->map, mover->dest - 1)->used, mover->arrived);
+    mover->arrived = 0;
+}
+
+/* Gives up the span that takes blocks, if there is one. */
+void hh_leave_dest(struct hh_heap *heap)
+{
+    count_dest(heap);
+    if (heap->mover->dest)
+        hh_span_leave(heap, heap->mover->dest - 1);
+    heap->mover->dest = 0;
+}
+
 static bool find_room(struct hh_heap *heap, uint32_t class_, uint32_t note)
 {
     struct hh_mover *mover = heap->mover;
@@ -89,8 +107,7 @@ static bool find_room(struct hh_heap *heap, uint32_t class_, uint32_t note)
             if (hh_slot_claim(heap, mover->dest - 1, class_, &mover->cursor,
                               &mover->place[note], &map_at, &heap->lane->note[note], 0))
                 return true;
-            hh_span_leave(heap, mover->dest - 1);
-            mover->dest = 0;
+            hh_leave_dest(heap);
         }
         uint32_t page = UINT32_MAX;
         while (page == UINT32_MAX && mover->high > mover->low + 1) {
@@ -150,11 +167,16 @@ static void move_one(struct hh_heap *heap, uint32_t n, uint32_t page, uint32_t c
                    hh_w(hh_w_gen(w), HH_LIVE, mover->place[n]))) {
             mover->done.blocks++;
             mover->done.bytes += bytes;
-            (void)HH_ADD(&hh_page_at(map, mover->dest - 1)->used, 1);
-            (void)HH_ADD(&hh_page_at(map, page)->used, -1u);
-        } else {
-            mover->done.cancelled++;
+            mover->arrived++;
+            mover->left++;
+            mover->moved[n] = true;
+            /* W names the new slot and not the old one; the second look at the new one,
+             * which wants a fence, is taken once for the batch. */
+            HH_STORE(hh_slot_at(map, note->map_to), note->index + 1);
+            HH_STORE(hh_slot_at(map, note->map_from), 0u);
+            return;
         }
+        mover->done.cancelled++;
         hh_slot_settle(map, owner, note->map_to, note->index, note->to);
     }
     hh_slot_settle(map, owner, note->map_from, note->index, note->from);
@@ -166,13 +188,25 @@ static void flush(struct hh_heap *heap, uint32_t page, uint32_t class_)
     if (!mover->notes)
         return;
     memset(mover->pinned, 0, sizeof mover->pinned);
+    memset(mover->moved, 0, sizeof mover->moved);
     hh_os_settle();
     hh_scan_pins(heap);
     for (uint32_t n = 0; n < mover->notes; n++)
         move_one(heap, n, page, class_);
+    count_dest(heap);
+    (void)HH_ADD(&hh_page_at(heap->map, page)->used, -mover->left);
+    (void)HH_ADD(&heap->map->head->batches, 1);
+    /* A locked instruction is a fence: who took a moved block away before it, and could
+     * not free its slot, is seen here; who comes after frees it himself. */
+    for (uint32_t n = 0; n < mover->notes; n++) {
+        struct hh_note *note = &heap->lane->note[n];
+        if (mover->moved[n] && !hh_names(heap->map, note->index, note->to))
+            hh_slot_release(heap->map, (uint32_t)heap->owner, note->map_to, note->index,
+                            note->to);
+    }
+    mover->left = 0;
     mover->notes = 0;
     HH_STORE(&heap->lane->notes, 0u);
-    (void)HH_ADD(&heap->map->head->batches, 1);
 }
 
 /* --- spans --- */
@@ -225,11 +259,14 @@ bool hh_evacuate(struct hh_heap *heap, uint32_t page, uint32_t class_)
         page + 1 == mover->dest ||
         !HH_CAS(&word->d, &d, hh_d(HH_PAGE_SPAN, class_, heap->owner)))
         return false;
-    for (uint32_t i = 0; i < info->slots && !hh_spent(mover); i++) {
+    bool spent = hh_spent(mover);
+    for (uint32_t i = 0; i < info->slots && !spent; i++) {
         take_slot(heap, at + i * 4u,
                   hh_place_of(map, page) + (uint64_t)i * info->bytes / 16);
-        if (mover->notes == mover->policy.batch)
-            flush(heap, page, class_);
+        if (mover->notes < mover->policy.batch)
+            continue;
+        flush(heap, page, class_);
+        spent = hh_spent(mover);
     }
     flush(heap, page, class_);
     if (!hh_span_dissolve(heap, page)) {

@@ -81,9 +81,7 @@ static void merge_class(struct hh_heap *heap, uint32_t low, uint32_t high, bool 
         else
             room -= own_room < room ? own_room : room;
     }
-    if (mover->dest)
-        hh_span_leave(heap, mover->dest - 1);
-    mover->dest = 0;
+    hh_leave_dest(heap);
 }
 
 static void merge(struct hh_heap *heap, bool hard)
@@ -174,12 +172,10 @@ static void slide(struct hh_heap *heap)
             mover->dest = fresh + 1;
             mover->cursor = 0;
             (void)hh_evacuate(heap, (uint32_t)page, hh_d_class(d));
-            if (mover->dest) {
-                uint32_t dest = mover->dest - 1;
-                hh_span_leave(heap, dest);
-                (void)hh_span_dissolve(heap, dest);
-            }
-            mover->dest = 0;
+            uint32_t dest = mover->dest;
+            hh_leave_dest(heap);
+            if (dest)
+                (void)hh_span_dissolve(heap, dest - 1);
         }
         mover->below = 0;
     }

@@ -23,15 +23,18 @@ struct hh_mover {
     uint32_t low;    /* next victim */
     uint32_t below;  /* slide: fresh destinations start below this page; else 0 */
     uint32_t notes;
+    uint32_t arrived,
+        left; /* blocks that came to dest, left the victim; not counted yet */
     uint64_t place[HH_BATCH]; /* of the notes: claimed slot */
     uint64_t w[HH_BATCH];     /* of the notes: as MOVING */
-    bool pinned[HH_BATCH];
+    bool pinned[HH_BATCH], moved[HH_BATCH];
     uint64_t budget_bytes;
     int64_t start_ns, end_ns; /* 0: no clock is read, no end */
     struct hh_policy policy;
     struct hh_moved done;
 };
 
+void hh_leave_dest(struct hh_heap *heap);
 bool hh_spent(struct hh_mover *mover);
 void hh_copy(void *to, const void *from, size_t bytes);
 void hh_scan_pins(struct hh_heap *heap);
