@@ -96,11 +96,20 @@ static void size_or_exit(struct argp_state *state, const char *text, uint64_t *o
         argp_error(state, "'%s' is no size", text);
 }
 
+/* A word between spaces, to be looked for in a list. */
+static const char *spaced(const char *word)
+{
+    static char text[32];
+    (void)snprintf(text, sizeof text, " %s ", word);
+    return text;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct hh_cmd_arguments *a = state->input;
     switch (key) {
     case KEY_BYTES:
+        a->sized = 1;
         size_or_exit(state, arg, &a->bytes);
         return 0;
     case KEY_HANDLES:
@@ -150,6 +159,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!a->verb)
             argp_error(state, "a verb is missing: create, info, map, check, repair, "
                               "compact, top, policy");
+        if (!strstr(" create info map check repair compact top policy ",
+                    spaced(a->verb)))
+            argp_error(state, "no verb '%s'", a->verb);
         if (!a->file)
             argp_error(state, "%s: which FILE?", a->verb);
         return 0;
@@ -179,6 +191,10 @@ static struct hh_where where(const struct hh_cmd_arguments *a)
 static int verb_create(const struct hh_cmd_arguments *a)
 {
     struct hh_heap *heap;
+    if (!a->bytes && a->sized) {
+        (void)fprintf(stderr, "hh: create %s: --bytes is more than 0\n", a->file);
+        return 1;
+    }
     if (!a->bytes) {
         (void)fprintf(stderr, "hh: create %s: --bytes N is missing\n", a->file);
         return 1;
@@ -226,7 +242,7 @@ static int verb_check(const struct hh_cmd_arguments *a, struct hh_heap *heap)
 {
     int error = hh_check(heap);
     if (error == -EBADMSG) {
-        (void)fprintf(stderr, "hh: check %s: broken: %s\n", a->file, hh_why());
+        (void)fprintf(stderr, "hh: %s %s: broken: %s\n", a->verb, a->file, hh_why());
         return 2;
     }
     if (error)
@@ -257,6 +273,8 @@ int main(int argc, char **argv)
                  {"repair", verb_repair},  {"top", hh_cmd_top},
                  {"policy", hh_cmd_policy}};
     struct hh_cmd_arguments a = {0};
+    static char name[] = "hh";
+    program_invocation_name = argv[0] = name;
     argp_err_exit_status = 1;
     if (argp_parse(&argp, argc, argv, 0, NULL, &a))
         return 1;

@@ -16,7 +16,7 @@ struct hh_cmd_arguments {
     const char *verb, *file;
     uint64_t bytes, handles, lanes, budget, time_ms, width;
     uint64_t every_ms, count;
-    int shm, checked, watch, sets;
+    int shm, checked, watch, sized, sets;
     const char *set[16];
 };
 

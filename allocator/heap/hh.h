@@ -317,6 +317,7 @@ struct hh_stats {
     uint64_t allocs, frees;  /* since creation */
     uint64_t moved_blocks, moved_bytes, moves_cancelled, moves_pinned;
     uint64_t batches, steps, step_ns, step_ns_max;
+    uint64_t mover_calls, mover_ns; /* every call that moved, steps included */
     uint64_t exclusive_waits, exclusive_wait_ns, exclusive_wait_ns_max;
     /* Log-scale histograms of ns: [i] counts 2^(i-1) to 2^i, [31] all longer ones. */
     uint64_t exclusive_wait_log2[HH_LOG2];

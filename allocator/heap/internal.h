@@ -197,6 +197,7 @@ bool hh_is_locked(struct hh_map *map, uint64_t handle);
 void hh_run_free(struct hh_heap *heap, uint32_t page, uint32_t pages, uint32_t index);
 
 /* --- lock.c --- */
+void hh_disown(struct hh_heap *heap, hh_handle block);
 int hh_look_up(struct hh_heap *heap, hh_handle block, uint64_t *w, uint64_t *m);
 static inline size_t hh_size(uint64_t m, size_t capacity)
 {

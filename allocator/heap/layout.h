@@ -87,7 +87,8 @@ struct hh_header {
     uint64_t class_slots[HH_CLASSES + 1], class_used[HH_CLASSES + 1];
     uint64_t moved_blocks, moved_bytes, moves_cancelled, moves_pinned, batches;
     uint64_t steps, step_ns, step_ns_max, recoveries;
-    uint64_t strips;                   /* blocks taken from free indexes */
+    uint64_t strips; /* blocks taken from free indexes */
+    uint64_t mover_calls, mover_ns;
     uint64_t mover_hold_log2[HH_LOG2]; /* holder of the role */
 
     /* Thresholds: each 8 bytes, relaxed; doubles by their bits. */

@@ -241,7 +241,7 @@ int hh_lock_slow(struct hh_heap *heap, hh_handle block, unsigned mode, int64_t d
 }
 
 /* Releases M if this lane owns it; nobody else changes the owner meanwhile. */
-static void disown(struct hh_heap *heap, hh_handle block)
+void hh_disown(struct hh_heap *heap, hh_handle block)
 {
     struct hh_entry *entry = hh_entry_at(heap->map, (uint32_t)block.word);
     uint64_t m = HH_LOAD(&entry->m);
@@ -282,7 +282,7 @@ int hh_unlock_slow(struct hh_heap *heap, hh_handle block)
         heap->held -= DEEP;
         if (heap->excl_since[i])
             hh_count_ns(lane->hold_log2, hh_now() - heap->excl_since[i]);
-        disown(heap, block);
+        hh_disown(heap, block);
         HH_STORE(&lane->excl[i], UINT64_C(0));
         return 0;
     }

@@ -227,6 +227,8 @@ int hh_stats(struct hh_heap *heap, struct hh_stats *out)
     stats.moves_cancelled = HH_PEEK(&head->moves_cancelled);
     stats.moves_pinned = HH_PEEK(&head->moves_pinned);
     stats.batches = HH_PEEK(&head->batches);
+    stats.mover_calls = HH_PEEK(&head->mover_calls);
+    stats.mover_ns = HH_PEEK(&head->mover_ns);
     stats.steps = HH_PEEK(&head->steps);
     stats.step_ns = HH_PEEK(&head->step_ns);
     stats.step_ns_max = HH_PEEK(&head->step_ns_max);

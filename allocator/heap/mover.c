@@ -57,6 +57,21 @@ static int gather(struct hh_heap *heap, uint64_t from, uint64_t to, bool all)
 }
 
 /* Empties the sparse spans of one class, victims[low, high), into its fuller ones. */
+/* Whether a span holds more than cached blocks. */
+static bool any_live(struct hh_map *map, uint32_t page, uint32_t class_)
+{
+    uint64_t at = hh_slots_at(map, page, class_);
+    for (uint32_t i = 0; i < map->classes[class_].slots; i++) {
+        uint32_t seen = HH_LOAD(hh_slot_at(map, at + i * 4u));
+        if (!seen || seen & HH_SLOT_CLAIM || seen - 1 >= hh_limit(map))
+            continue;
+        enum hh_state state = hh_w_state(HH_LOAD(&hh_entry_at(map, seen - 1)->w));
+        if (state != HH_CACHED && state != HH_BARE)
+            return true;
+    }
+    return false;
+}
+
 static void merge_class(struct hh_heap *heap, uint32_t low, uint32_t high, bool hard)
 {
     struct hh_mover *mover = heap->mover;
@@ -73,9 +88,13 @@ static void merge_class(struct hh_heap *heap, uint32_t low, uint32_t high, bool 
         uint32_t own_room = used < slots ? slots - used : 0;
         if (!hard && used > slots * mover->policy.occupancy_max)
             break;
-        /* Its blocks must fit into the holes of the others. */
-        if (room - own_room < used && used)
-            break;
+        /* Its blocks must fit into the holes of the others, but for cached ones. */
+        if (room - own_room < used && used) {
+            if (!hard)
+                break;
+            if (any_live(heap->map, mover->victims[mover->low].page, class_))
+                continue;
+        }
         if (hh_evacuate(heap, mover->victims[mover->low].page, class_))
             room -= slots;
         else
@@ -220,8 +239,12 @@ static void finish(struct hh_heap *heap)
     (void)HH_ADD(&head->moved_bytes, done->bytes);
     (void)HH_ADD(&head->moves_cancelled, done->cancelled);
     (void)HH_ADD(&head->moves_pinned, done->pinned);
-    if (heap->mover->start_ns)
-        hh_count_ns(head->mover_hold_log2, hh_now() - heap->mover->start_ns);
+    (void)HH_ADD(&head->mover_calls, 1);
+    if (heap->mover->start_ns) {
+        int64_t took = hh_now() - heap->mover->start_ns;
+        (void)HH_ADD(&head->mover_ns, (uint64_t)took);
+        hh_count_ns(head->mover_hold_log2, took);
+    }
     done->punched_bytes = hh_pages_trim(heap, heap->mover->policy.release_bytes);
     HH_STORE(&head->mover, UINT64_C(0));
 }

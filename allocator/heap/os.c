@@ -107,7 +107,7 @@ int hh_os_create(struct hh_where where, uint32_t mode, int *fd)
         if (error)
             return error;
         if (!faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW))
-            return hh_fail(-EEXIST, "%.150s exists", path);
+            return -EEXIST;
         made = open_unnamed(path, mode);
     }
     if (made < 0)

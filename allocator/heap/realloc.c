@@ -125,9 +125,12 @@ static int change_room(struct hh_heap *heap, hh_handle block, uint64_t w, uint64
 {
     struct hh_map *map = heap->map;
     struct hh_entry *entry = hh_entry_at(map, (uint32_t)block.word);
-    uint64_t resizing = hh_w(hh_w_gen(w), HH_RESIZING, from->place), held = w;
+    uint64_t resizing = hh_w(hh_w_gen(w), HH_RESIZING, from->place);
+    uint64_t mine = m | heap->owner << HH_M_OWNER_SHIFT;
     size_t old = hh_size(m, from->capacity);
-    if (!HH_CAS(&entry->w, &held, resizing))
+    /* The exclusive owner for the time of it: a RESIZING that somebody has ended must
+     * not be taken for one that another door began since. */
+    if (m >> HH_M_OWNER_SHIFT || !hh_cas_both(entry, w, m, resizing, mine))
         return hh_fail(-EBUSY, "somebody else uses the block");
     hh_os_settle();
     if (hh_is_locked(map, block.word))
@@ -136,11 +139,21 @@ static int change_room(struct hh_heap *heap, hh_handle block, uint64_t w, uint64
            old < bytes ? old : bytes);
     uint64_t kept = m & ~(HH_M_SIZE_MASK | UINT64_C(255) << HH_M_CLASS_SHIFT);
     uint64_t size = to->class_ == HH_CLASS_LARGE ? to->capacity - bytes : bytes;
-    if (hh_cas_both(entry, resizing, m, hh_w(hh_w_gen(w), HH_LIVE, to->place),
-                    kept | (uint64_t)to->class_ << HH_M_CLASS_SHIFT | size))
+    while (HH_LOAD(&entry->w) == resizing) {
+        uint64_t now = HH_LOAD(&entry->m);
+        if ((now & ~HH_M_WAITERS) != (mine & ~HH_M_WAITERS))
+            break;
+        if (!hh_cas_both(entry, resizing, now, hh_w(hh_w_gen(w), HH_LIVE, to->place),
+                         (kept & ~HH_M_WAITERS) |
+                             (uint64_t)to->class_ << HH_M_CLASS_SHIFT | size))
+            continue;
+        if (now & HH_M_WAITERS)
+            hh_os_wake((uint32_t *)(void *)&entry->m + 1);
         return 0;
+    }
 busy:
     (void)HH_CAS(&entry->w, &resizing, w);
+    hh_disown(heap, block);
     return hh_fail(-EBUSY, "the block is locked");
 }
 
@@ -194,7 +207,9 @@ int hh_realloc(struct hh_heap *heap, hh_handle block, size_t bytes)
             error = hh_capacity(heap->map, w, m, &capacity);
         if (error)
             return error;
-        if (m >> HH_M_OWNER_SHIFT && m >> HH_M_OWNER_SHIFT != heap->owner)
+        if (m >> HH_M_OWNER_SHIFT &&
+            (!hh_owner_dead(heap->map, (uint32_t)(m >> HH_M_OWNER_SHIFT)) ||
+             !hh_recover_all(heap->map)))
             return hh_fail(-EBUSY, "door %u has the block locked",
                            (uint32_t)(m >> HH_M_OWNER_SHIFT) >> 12);
         uint32_t class_ = (uint32_t)(m >> HH_M_CLASS_SHIFT) & 255;

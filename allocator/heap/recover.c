@@ -108,6 +108,11 @@ static void recover_notes(struct hh_map *map, uint32_t owner, struct hh_lane *la
         if (note.index >= hh_limit(map))
             continue;
         untake(map, note.index, note.from);
+        /* It was the exclusive owner for no more than hh_realloc. */
+        uint64_t *word = &hh_entry_at(map, note.index)->m, m = HH_LOAD(word);
+        while (m >> HH_M_OWNER_SHIFT == owner &&
+               !HH_CAS(word, &m, m & ~(UINT64_MAX << HH_M_OWNER_SHIFT)))
+            ;
         if (note.to)
             recover_slot(map, owner, note.index, note.to, note.map_to);
         recover_slot(map, owner, note.index, note.from, note.map_from);
@@ -262,10 +267,10 @@ static void recover_lane(struct hh_map *map, uint32_t lane, uint64_t state)
 {
     struct hh_lane *record = hh_lane_at(map, lane);
     uint32_t owner = hh_owner(lane, HH_LOAD(&record->epoch));
+    recover_locks(map, owner, record);
     recover_notes(map, owner, record);
     recover_intent(map, owner, record);
     recover_debts(map, owner, record);
-    recover_locks(map, owner, record);
     recover_pages(map, owner);
     each_mag(map, owner);
     uint64_t role = owner;
