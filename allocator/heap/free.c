@@ -211,12 +211,14 @@ int hh_free_slow(struct hh_heap *heap, hh_handle block)
         if (hh_w_gen(w) != (block.word >> 32 & HH_GEN_MAX) ||
             (state != HH_LIVE && state != HH_MOVING && state != HH_RESIZING))
             return hh_fail(-ESTALE, "the block was freed");
-        if (state == HH_RESIZING)
-            return hh_fail(-EBUSY, "the block is being resized");
         if (m >> HH_M_OWNER_SHIFT) {
             uint32_t owner = (uint32_t)(m >> HH_M_OWNER_SHIFT);
             if (!hh_owner_dead(heap->map, owner) || !hh_recover_all(heap->map))
                 return hh_fail(-EBUSY, "door %u has the block locked", owner >> 12);
+            continue;
+        }
+        if (state == HH_RESIZING) {
+            (void)HH_CAS(&entry->w, &w, hh_w(hh_w_gen(w), HH_LIVE, hh_w_place(w)));
             continue;
         }
         bool large = class_ == HH_CLASS_LARGE;
@@ -232,6 +234,9 @@ int hh_free_slow(struct hh_heap *heap, hh_handle block)
             error = free_bare(heap, index, w, large);
         else
             error = free_cached(heap, index, w, class_);
+        /* What looked broken may have moved meanwhile. */
+        if (error == -EBADMSG && HH_LOAD(&entry->w) != w)
+            continue;
         if (error != -EAGAIN) {
             return error;
         }

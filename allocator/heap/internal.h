@@ -204,6 +204,8 @@ static inline size_t hh_size(uint64_t m, size_t capacity)
     size_t size = m & HH_M_SIZE_MASK;
     return (m >> HH_M_CLASS_SHIFT & 255) == HH_CLASS_LARGE ? capacity - size : size;
 }
+int hh_measure(struct hh_heap *heap, hh_handle block, uint64_t *w, uint64_t *m,
+               size_t *capacity);
 int hh_capacity(struct hh_map *map, uint64_t w, uint64_t m, size_t *out);
 
 /* --- mover.c --- */

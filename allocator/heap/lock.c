@@ -325,20 +325,36 @@ int hh_capacity(struct hh_map *map, uint64_t w, uint64_t m, size_t *out)
     return 0;
 }
 
+/* The words of a block in use and its capacity, all of one moment. */
+int hh_measure(struct hh_heap *heap, hh_handle block, uint64_t *w, uint64_t *m,
+               size_t *capacity)
+{
+    int error = hh_look_up(heap, block, w, m);
+    for (uint32_t turn = 0; !error && turn < 1u << 16; turn++) {
+        uint64_t place = hh_w_place(*w);
+        int found = hh_capacity(heap->map, *w, *m, capacity);
+        error = hh_look_up(heap, block, w, m);
+        if (!error && hh_w_place(*w) == place)
+            return found;
+    }
+    return error ? error : hh_fail(-EBADMSG, "a block does not come to rest");
+}
+
 int hh_usable(struct hh_heap *heap, hh_handle block, size_t *out)
 {
     uint64_t w, m;
-    int error = hh_look_up(heap, block, &w, &m);
-    return error ? error : hh_capacity(heap->map, w, m, out);
+    size_t capacity;
+    int error = hh_measure(heap, block, &w, &m, &capacity);
+    if (!error)
+        *out = capacity;
+    return error;
 }
 
 int hh_bytes(struct hh_heap *heap, hh_handle block, size_t *out)
 {
-    size_t capacity;
     uint64_t w, m;
-    int error = hh_look_up(heap, block, &w, &m);
-    if (!error)
-        error = hh_capacity(heap->map, w, m, &capacity);
+    size_t capacity;
+    int error = hh_measure(heap, block, &w, &m, &capacity);
     if (!error)
         *out = hh_size(m, capacity);
     return error;

@@ -131,7 +131,9 @@ static int change_room(struct hh_heap *heap, hh_handle block, uint64_t w, uint64
     /* The exclusive owner for the time of it: a RESIZING that somebody has ended must
      * not be taken for one that another door began since. */
     if (m >> HH_M_OWNER_SHIFT || !hh_cas_both(entry, w, m, resizing, mine))
-        return hh_fail(-EBUSY, "somebody else uses the block");
+        return hh_w_place(HH_LOAD(&entry->w)) == hh_w_place(w)
+                   ? hh_fail(-EBUSY, "somebody else uses the block")
+                   : -EAGAIN;
     hh_os_settle();
     if (hh_is_locked(map, block.word))
         goto busy;
@@ -164,6 +166,8 @@ static int move_to(struct hh_heap *heap, hh_handle block, uint64_t w, uint64_t m
     uint32_t index = (uint32_t)block.word;
     struct room from, to;
     int error = old_room(heap->map, w, m, &from);
+    if (hh_w_place(HH_LOAD(&hh_entry_at(heap->map, index)->w)) != hh_w_place(w))
+        return -EAGAIN;
     if (error)
         return error;
     HH_PUT(&note->index, index);
@@ -202,9 +206,7 @@ int hh_realloc(struct hh_heap *heap, hh_handle block, size_t bytes)
     struct hh_entry *entry = hh_entry_at(heap->map, (uint32_t)block.word);
     for (uint32_t turn = 0, tries = 0; tries < 64; tries++) {
         size_t capacity;
-        error = hh_look_up(heap, block, &w, &m);
-        if (!error)
-            error = hh_capacity(heap->map, w, m, &capacity);
+        error = hh_measure(heap, block, &w, &m, &capacity);
         if (error)
             return error;
         if (m >> HH_M_OWNER_SHIFT &&
@@ -225,6 +227,8 @@ int hh_realloc(struct hh_heap *heap, hh_handle block, size_t bytes)
         if (hh_w_state(w) != HH_LIVE)
             w = hh_w(hh_w_gen(w), HH_LIVE, hh_w_place(w));
         error = move_to(heap, block, w, m, bytes);
+        if (error == -EAGAIN)
+            continue;
         if (error != -ENOMEM || !hh_reclaim(heap, turn++))
             return error;
     }

@@ -304,16 +304,22 @@ void hh_span_unuse(struct hh_heap *heap, uint32_t page, uint32_t slots)
 int hh_slot_get(struct hh_heap *heap, uint32_t class_, uint32_t index,
                 struct hh_note *note, uint64_t *place, uint64_t *map_at)
 {
-    for (;;) {
+    bool adopted = false;
+    for (uint32_t turn = 0;; turn++) {
         if (heap->span[class_]) {
             uint32_t page = heap->span[class_] - 1;
             if (hh_slot_claim(heap, page, class_, &heap->cursor[class_], place, map_at,
                               note, index))
                 return 0;
+            /* Not one slot in a span said to have some: let it be called full. */
+            if (adopted)
+                HH_STORE(&hh_page_at(heap->map, page)->used,
+                         heap->map->classes[class_].slots);
             hh_span_leave(heap, page);
             heap->span[class_] = 0;
         }
-        uint32_t page = hh_span_take(heap, class_);
+        uint32_t page = turn < 64 ? hh_span_take(heap, class_) : UINT32_MAX;
+        adopted = true;
         int error = 0;
         if (page == UINT32_MAX)
             error = hh_span_new(heap, class_, UINT64_MAX, &page);
