@@ -325,14 +325,14 @@ static int hh_destroy(struct sb_heap *heap)
     return rc;
 }
 
+// A reference is the handle's own word, written where the caller wants it: by way of a
+// variable here it would be stored and loaded once more (see CMakeLists.txt for the
+// aliasing).
+_Static_assert(sizeof(sb_ref) == sizeof(hh_handle), "a reference is a handle");
+
 static int hh_alloc_block(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
 {
-    hh_handle handle;
-    int rc = hh_alloc(door_of(ctx), bytes, &handle);
-    if (__builtin_expect(rc == 0, 1)) {
-        block->bits = handle.word;
-    }
-    return rc;
+    return hh_alloc(door_of(ctx), bytes, (hh_handle *)block);
 }
 
 static int hh_free_block(struct sb_ctx *ctx, sb_ref block)
@@ -340,13 +340,11 @@ static int hh_free_block(struct sb_ctx *ctx, sb_ref block)
     return hh_free(door_of(ctx), (hh_handle){block.bits});
 }
 
-static int hh_lock_block(struct sb_ctx *ctx, sb_ref block, enum sb_lock_mode mode,
-                         uint64_t timeout_ns, void **address)
+// Apart, so that a pin does not pay for the registers that this needs.
+static __attribute__((noinline)) int lock_exclusive(struct sb_ctx *ctx, sb_ref block,
+                                                    uint64_t timeout_ns, void **address)
 {
     hh_handle handle = {block.bits};
-    if (__builtin_expect(mode == SB_LOCK_PIN, 1)) {
-        return hh_lock(door_of(ctx), handle, HH_PIN, HH_NOWAIT, address);
-    }
     // Without a wait no clock is read.
     int rc = hh_lock(door_of(ctx), handle, HH_EXCLUSIVE, HH_NOWAIT, address);
     if (rc != -ETIMEDOUT || timeout_ns == 0) {
@@ -355,6 +353,15 @@ static int hh_lock_block(struct sb_ctx *ctx, sb_ref block, enum sb_lock_mode mod
     int64_t deadline =
         timeout_ns > INT64_MAX / 2 ? HH_FOREVER : hh_deadline((int64_t)timeout_ns);
     return hh_lock(door_of(ctx), handle, HH_EXCLUSIVE, deadline, address);
+}
+
+static int hh_lock_block(struct sb_ctx *ctx, sb_ref block, enum sb_lock_mode mode,
+                         uint64_t timeout_ns, void **address)
+{
+    if (__builtin_expect(mode != SB_LOCK_PIN, 0)) {
+        return lock_exclusive(ctx, block, timeout_ns, address);
+    }
+    return hh_lock(door_of(ctx), (hh_handle){block.bits}, HH_PIN, HH_NOWAIT, address);
 }
 
 static int hh_unlock_block(struct sb_ctx *ctx, sb_ref block)
