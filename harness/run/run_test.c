@@ -201,9 +201,10 @@ static void test_slow_arms(void **state)
     static struct log log;
     memset(&log, 0, sizeof log);
     struct sb_plan *plan =
-        plan_of("null,malloc,jemalloc,mimalloc,hh", "pair", brief, 3);
-    const struct sb_subject *slow[] = {&broken_slow, &broken_stuck};
-    for (uint32_t i = 0; i < 2; i++) {
+        plan_of("null,malloc,jemalloc,mimalloc,boost_shm", "pair", brief, 3);
+    const struct sb_subject *slow[] = {&broken_slow, &broken_stuck,
+                                       plan->arms[1].subject};
+    for (uint32_t i = 0; i < 3; i++) {
         struct sb_arm *arm = &plan->arms[2 + i];
         arm->subject = slow[i];
         arm->medium = 0;
