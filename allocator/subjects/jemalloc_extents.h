@@ -52,7 +52,7 @@ struct sb_je_arena {
 
 // Makes an arena over the segment. Errors: -ENOMEM.
 int sb_je_arena_make(const struct sb_segment *segment, _Atomic uint64_t *next_offset,
-                     struct sb_je_arena **arena);
+                     struct sb_je_arena **out);
 // Ends it; the segment's bytes stay as they are. No thread may use it any more.
 void sb_je_arena_end(struct sb_je_arena *arena);
 // Gives the pages it does not use back to the system.

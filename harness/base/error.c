@@ -16,7 +16,7 @@ static void make_one_line(char *text)
     }
 }
 
-int sb_fail(struct sb_error *error, int code, const char *format, ...)
+int(sb_fail)(struct sb_error *error, int code, const char *format, ...)
 {
     if (error == NULL) {
         return code;

@@ -16,6 +16,11 @@ struct sb_error {
 // so that a caller can write `return sb_fail(error, -EINVAL, "...", ...);`.
 int sb_fail(struct sb_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__
+// It sees one file at a time and would follow paths on which a failure returns 0.
+#define sb_fail(error, code, ...)                                                      \
+    ((void)sb_fail(error, code, __VA_ARGS__), (code) < 0 ? (code) : -1)
+#endif
 
 // Puts "prefix: " before a line that a lower layer wrote. Returns `code`.
 int sb_fail_in(struct sb_error *error, int code, const char *format, ...)

@@ -33,7 +33,8 @@ static int read_text(const char *path, char **text, size_t *bytes,
     errno = 0;
     size_t got = fread(buffer, 1, INI_BYTES_MAX + 1, file);
     if (ferror(file)) {
-        rc = errno != 0 ? -errno : -EIO;
+        int why = errno;
+        rc = why > 0 ? -why : -EIO;
         sb_fail(error, rc, "%s: %s", path, strerror(-rc));
         goto out_buffer;
     }

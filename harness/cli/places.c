@@ -123,7 +123,7 @@ int sb_place_of_profile(const char *name, char path[PATH_MAX], struct sb_error *
         snprintf(tried, sizeof tried, "%s/%s/%s%s", program, job_folders[i], name,
                  profile);
         if (strlen(tried) < PATH_MAX && access(tried, R_OK) == 0) {
-            strcpy(path, tried);
+            memcpy(path, tried, strlen(tried) + 1);
             return 0;
         }
     }

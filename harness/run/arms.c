@@ -169,6 +169,7 @@ static int check_owners(struct sb_builder *builder)
 
 int sb_builder_make_arms(struct sb_builder *builder)
 {
+    builder->plan->arms_count = 0;
     builder->plan->arms = calloc(SB_ARMS_MAX, sizeof *builder->plan->arms);
     char *list = strdup(builder->subjects ? builder->subjects : "all");
     int rc = 0;

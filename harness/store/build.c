@@ -33,7 +33,7 @@ static int find_note(const unsigned char *note, size_t bytes,
         if (head.n_type == NT_GNU_BUILD_ID && head.n_namesz == 4 &&
             memcmp(words, "GNU", 4) == 0 && 2 * head.n_descsz < SB_BUILD_ID_BYTES) {
             for (uint32_t i = 0; i < head.n_descsz; i++) {
-                snprintf(id + 2 * i, 3, "%02x", words[name + i]);
+                snprintf(id + (size_t)2 * i, 3, "%02x", words[name + i]);
             }
             return 0;
         }
