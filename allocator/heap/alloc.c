@@ -103,8 +103,8 @@ static bool pop(struct hh_heap *heap, uint64_t class_, size_t bytes,
         return false;
     if (debt)
         HH_STORE(&debt->handle, item);
-    HH_PUT(&entry->m, heap->home << HH_M_HOME_SHIFT | class_ << HH_M_CLASS_SHIFT |
-                          bytes | (debt ? HH_M_UNPUBLISHED : 0));
+    HH_PUT(&entry->m, heap->home | class_ << HH_M_CLASS_SHIFT | bytes |
+                          (debt ? HH_M_UNPUBLISHED : 0));
     if (!HH_CAS(&entry->w, &w, w ^ hh_w(0, HH_CACHED ^ HH_LIVE, 0)))
         return false;
     HH_STORE(&mag->count, last);
@@ -151,8 +151,7 @@ static int alloc_large(struct hh_heap *heap, size_t bytes, struct hh_debt *debt,
     bool done =
         (hh_w_state(w) == HH_FREE || hh_w_state(w) == HH_BARE) &&
         hh_cas_both(entry, w, HH_PEEK(&entry->m), hh_w(hh_w_gen(w), HH_LIVE, place),
-                    heap->home << HH_M_HOME_SHIFT |
-                        (uint64_t)HH_CLASS_LARGE << HH_M_CLASS_SHIFT | size);
+                    heap->home | (uint64_t)HH_CLASS_LARGE << HH_M_CLASS_SHIFT | size);
     hh_bare_drop(heap);
     if (!done) {
         hh_pages_release(heap, page, pages);

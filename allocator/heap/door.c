@@ -137,7 +137,7 @@ static int door_open(struct hh_heap *heap, struct hh_map *map)
     heap->hot = HH_HOT_NONE;
     heap->busy = &heap->lane->busy;
     heap->shared = &heap->lane->shared;
-    heap->home = lane;
+    heap->home = (uint64_t)lane << HH_M_HOME_SHIFT;
     heap->place_first = map->at.area_at / 16;
     heap->place_count = map->shape.bytes / 16;
     heap->strict = !map->barrier;
@@ -146,9 +146,9 @@ static int door_open(struct hh_heap *heap, struct hh_map *map)
     HH_STORE(&heap->lane->cells_used, HH_CELLS_FAST);
     /* With HH_CHECKED each free looks at the pins: never the fast path. */
     heap->held = map->flags & HH_CHECKED ? UINT64_C(1) << 32 : 0;
-    /* A magazine holds up to 32 KiB of blocks, and little of a small heap. */
+    /* A magazine holds up to 64 KiB of blocks, and little of a small heap. */
     uint64_t most = map->shape.bytes / 2048;
-    most = most > (32u << 10) ? 32u << 10 : most < HH_PAGE ? HH_PAGE : most;
+    most = most > (64u << 10) ? 64u << 10 : most < HH_PAGE ? HH_PAGE : most;
     for (uint32_t i = 1; i <= HH_CLASSES; i++) {
         uint64_t full = most / map->classes[i].bytes;
         heap->full[i] = (unsigned char)(full < 2              ? 2

@@ -37,7 +37,7 @@ struct hh_heap {
     uint64_t *cell;         /* this lane's pin cells: written here, read by the mover */
     uint64_t *busy;         /* this lane's: see words.h */
     const uint64_t *shared; /* this lane's */
-    uint64_t home;          /* lane id */
+    uint64_t home;          /* lane id << HH_M_HOME_SHIFT */
     uint64_t live_key;      /* (tag << 28) ^ LIVE: see hh_expects */
     uint64_t cached_key;    /* (tag << 28) ^ CACHED */
     uint64_t place_first;   /* least place a block may have */
@@ -110,18 +110,18 @@ HH_MUST_USE HH_INLINE int hh_alloc(struct hh_heap *heap, size_t bytes, hh_handle
     if (HH_UNLIKELY(index >= heap->limit))
         return hh_alloc_slow(heap, bytes, out);
     struct hh_entry *entry = &heap->table[index];
-    HH_STORE(heap->busy, index + UINT64_C(1));
+    uint64_t *busy = heap->busy;
+    HH_STORE(busy, index + UINT64_C(1));
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     uint64_t w = HH_LOAD(&entry->w);
     if (HH_UNLIKELY(w >> HH_STATE_SHIFT != ((item >> 32 << 4) ^ heap->cached_key))) {
-        HH_STORE(heap->busy, UINT64_C(0));
+        HH_STORE(busy, UINT64_C(0));
         return hh_alloc_slow(heap, bytes, out);
     }
-    HH_PUT(&entry->m,
-           heap->home << HH_M_HOME_SHIFT | class_ << HH_M_CLASS_SHIFT | bytes);
+    HH_PUT(&entry->m, heap->home | class_ << HH_M_CLASS_SHIFT | bytes);
     HH_STORE(&entry->w, w ^ hh_w(0, HH_CACHED ^ HH_LIVE, 0));
     HH_STORE(&mag->count, last);
-    HH_STORE(heap->busy, UINT64_C(0));
+    HH_STORE(busy, UINT64_C(0));
     out->word = item;
     return 0;
 }
@@ -130,7 +130,7 @@ HH_MUST_USE HH_INLINE int hh_alloc(struct hh_heap *heap, size_t bytes, hh_handle
 static inline int hh_free_aim(struct hh_heap *heap, uint64_t m)
 {
     struct hh_mag *mag = heap->mag[m >> HH_M_CLASS_SHIFT & 127];
-    if (m >> HH_M_HOME_SHIFT != heap->home || !mag)
+    if ((m ^ heap->home) >> HH_M_HOME_SHIFT || !mag)
         return 0;
     heap->hot = m >> HH_M_CLASS_SHIFT;
     heap->hot_mag = mag;
@@ -144,7 +144,9 @@ HH_MUST_USE HH_INLINE int hh_free(struct hh_heap *heap, hh_handle block)
     if (HH_UNLIKELY(!heap || index >= heap->limit || heap->held))
         return hh_free_slow(heap, block);
     struct hh_entry *entry = &heap->table[index];
-    HH_STORE(heap->busy, index + UINT64_C(1));
+    uint64_t *busy = heap->busy;
+    struct hh_mag *mag;
+    HH_STORE(busy, index + UINT64_C(1));
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     uint64_t w = HH_LOAD(&entry->w), m = HH_PEEK(&entry->m), freed;
     /* Shared with others, or of the last generation: the long way. */
@@ -155,16 +157,17 @@ HH_MUST_USE HH_INLINE int hh_free(struct hh_heap *heap, hh_handle block)
     /* Not ours, locked, flagged, or of another class than the last one. */
     if (m >> HH_M_CLASS_SHIFT != heap->hot && !hh_free_aim(heap, m))
         goto slow;
-    count = HH_PEEK(&heap->hot_mag->count);
+    mag = heap->hot_mag;
+    count = HH_PEEK(&mag->count);
     if (HH_UNLIKELY(count >= heap->hot_full))
         goto slow;
-    HH_PUT(&heap->hot_mag->item[count], block.word + (UINT64_C(1) << 32));
+    HH_PUT(&mag->item[count], block.word + (UINT64_C(1) << 32));
     HH_STORE(&entry->w, freed);
-    HH_STORE(&heap->hot_mag->count, count + 1);
-    HH_STORE(heap->busy, UINT64_C(0));
+    HH_STORE(&mag->count, count + 1);
+    HH_STORE(busy, UINT64_C(0));
     return 0;
 slow:
-    HH_STORE(heap->busy, UINT64_C(0));
+    HH_STORE(busy, UINT64_C(0));
     return hh_free_slow(heap, block);
 }
 
