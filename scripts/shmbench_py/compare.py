@@ -74,8 +74,8 @@ def check(options):
         raise Refusal("--confirm takes as many runs as are compared")
 
 
-def load(folders):
-    """Models of the runs, and what is wrong with them, a line each."""
+def load(folders, force):
+    """Models of the runs, and what is wrong with them, a line each. Errors: Refusal."""
     runs = [runfolder.read(folder) for folder in folders]
     faults = [f"{run.folder}: {text}" for run in runs
               for text in compare_match.damage(run)]
@@ -84,6 +84,7 @@ def load(folders):
         faults += compare_match.storable(run, side)
     if len(runs) == 2:
         faults += compare_match.differing(*runs)
+    refuse(faults, force)
     return [model.make(run) for run in runs], faults
 
 
@@ -120,11 +121,10 @@ def compare(options):
     """The comparison that the words ask for. Errors: Refusal, RunError, WrongMetric."""
     check(options)
     metric = compare_cells.metric(options.metric)
-    models, faults = load(options.runs)
-    refuse(faults, options.force)
+    models, faults = load(options.runs, options.force)
     second = None
     if options.confirm:
-        seconds, more = load(options.confirm)
+        seconds, more = load(options.confirm, options.force)
         first_ids = {made.run.manifest["run_id"] for made in models}
         more += [f"{made.run.folder} does not confirm anything: it is one of the runs "
                  "compared" for made in seconds
@@ -141,6 +141,15 @@ def compare(options):
     if not found.lines:
         raise Refusal(f"nothing to compare: no trial that counts has {metric.text}")
     return found
+
+
+def guarded(options):
+    """compare, where a member of another shape than it must have is damage."""
+    try:
+        return compare(options)
+    except (TypeError, KeyError, ValueError, AttributeError, ArithmeticError) as error:
+        raise Refusal(f"damaged or edited: {' or '.join(options.runs)} "
+                      f"({type(error).__name__}: {error})") from None
 
 
 def write(comparison, out):
@@ -172,7 +181,7 @@ def say(text):
 def main(arguments=None):
     options = parse(arguments)
     try:
-        found = compare(options)
+        found = guarded(options)
         status = found.status(options.strict)
         if options.json:
             sys.stdout.write(compare_text.as_json(found, status))

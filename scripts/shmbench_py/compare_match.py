@@ -32,7 +32,11 @@ def edited(run):
             if trial.get(name) != cells[trial["cell"]].get(name):
                 found.append(f"{where} differs from its cell in the plan: {name}")
         if trial["status"] == "ok":
-            found += [f"{where}: {text}" for text in sums(trial)]
+            try:
+                found += [f"{where}: {text}" for text in sums(trial)]
+            except (TypeError, KeyError, IndexError) as error:
+                found.append(f"{where} has a member of the wrong shape "
+                             f"({type(error).__name__}: {error})")
     kept = run.manifest.get("trials_kept")
     here = sum(trial["kept"] for trial in run.trials)
     if isinstance(kept, int) and kept != here:

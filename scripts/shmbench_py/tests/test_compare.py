@@ -317,6 +317,26 @@ class Refused(WithRuns):
                 planted.rewrite(other, change)
                 self.refused(other, text)
 
+    def test_members_of_another_shape(self):
+        def steps(manifest):
+            manifest["plan"]["cells"][0]["steps"] = "many"
+
+        def cell(manifest):
+            manifest["plan"]["cells"][0] = []
+
+        def workers(row):
+            if row["trial_id"] == 9:
+                row["workers_detail"] = ["one"]
+            return row
+        for number, (trial, manifest) in enumerate(((None, steps), (None, cell),
+                                                    (workers, None))):
+            with self.subTest(number=number):
+                other = self.copy(self.b, str(number))
+                planted.rewrite(other, trial, manifest)
+                status, out, err = run(self.a, other, "--no-page")
+                self.assertEqual((status, out), (1, ""))
+                self.assertIn(other.name, err)
+
     def test_lines_taken_out(self):
         other = self.copy(self.b, "short")
         path = other / "trials.ndjson"
