@@ -66,6 +66,7 @@ struct hh_heap {
     uint32_t known;         /* indexes known to be in use */
     uint64_t credit_bytes;  /* that this door may still move in calls */
     uint64_t since_ns;      /* no step before this point of time */
+    uint64_t trim_ns;       /* no pages given back before this point of time */
     uint64_t idle_ns;       /* pause after a step that brought nothing */
     uint32_t strict;        /* the lane's cells need xchg: no membarrier here */
     uint32_t ticks;         /* slow calls, to look at the policy now and then */

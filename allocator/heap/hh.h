@@ -282,7 +282,7 @@ struct hh_policy {
     uint64_t min_waste_bytes; /* below this waste never start [1 MiB] */
     uint64_t step_bytes;      /* most one step within alloc or free moves [64 KiB] */
     uint64_t step_ns;         /* and the longest it takes [20000] */
-    uint64_t release_bytes;   /* empty memory kept before it is punched out [4 MiB] */
+    uint64_t release_bytes;   /* empty memory kept before it is punched out [1 MiB] */
     uint32_t batch;           /* blocks moved per membarrier, 1 to 64 [64] */
     uint32_t trigger;         /* enum hh_trigger [HH_TRIGGER_IN_CALL] */
     uint32_t deterministic;   /* 1: budgets in bytes and calls alone, no clock [0] */

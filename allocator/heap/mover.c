@@ -269,6 +269,20 @@ int hh_move(struct hh_heap *heap, uint64_t budget_bytes, int64_t budget_ns, bool
     return error;
 }
 
+/* Gives idle pages back when there are twice as many as the policy keeps. */
+static void trim_step(struct hh_heap *heap, const struct hh_policy *policy)
+{
+    uint64_t idle = HH_PEEK(&heap->map->head->idle_pages) * HH_PAGE;
+    int64_t start = policy->deterministic ? 0 : hh_now();
+    if (idle > heap->map->shape.bytes || idle / 2 <= policy->release_bytes ||
+        (start && (uint64_t)start < heap->trim_ns))
+        return;
+    (void)hh_pages_trim(heap, policy->release_bytes);
+    if (start)
+        heap->trim_ns = (uint64_t)start +
+                        (uint64_t)((double)(hh_now() - start) / policy->overhead_max);
+}
+
 /* The step that a call of alloc or free may contain, if the policy wants one now. */
 void hh_move_step(struct hh_heap *heap)
 {
@@ -278,6 +292,8 @@ void hh_move_step(struct hh_heap *heap)
     uint64_t used = HH_PEEK(&head->used_pages) * HH_PAGE,
              live = HH_PEEK(&head->slot_bytes);
     hh_policy_read(map, &policy);
+    if (policy.trigger == HH_TRIGGER_IN_CALL && !heap->in_step)
+        trim_step(heap, &policy);
     if (policy.trigger != HH_TRIGGER_IN_CALL || heap->in_step ||
         used > map->shape.bytes || used < live || used - live < policy.min_waste_bytes)
         return;

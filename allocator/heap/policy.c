@@ -35,7 +35,7 @@ static const struct hh_policy start = {
     .min_waste_bytes = 1 << 20,
     .step_bytes = 64 << 10,
     .step_ns = 20000,
-    .release_bytes = 4 << 20,
+    .release_bytes = 1 << 20,
     .batch = HH_BATCH,
     .trigger = HH_TRIGGER_IN_CALL,
 };

@@ -118,7 +118,7 @@ static const struct sb_option options[] = {
      .summary = "empty memory kept before it is given back",
      .type = SB_BYTES,
      ROW(policy.release_bytes),
-     .initial = "4M",
+     .initial = "1M",
      .least = 0,
      .most = 1e12,
      .scale = SB_LOG},
