@@ -395,11 +395,14 @@ static void test_damage(void **state)
     const char *full = getenv("SB_FULL");
     uint32_t cases = damage->cases, bad = 0;
     cases *= damage->more && full && *full && *full != '0' ? 30 : 1;
+    if (only != UINT32_MAX) {
+        *at_case = only;
+        run_case(damage, only); /* in this process, for a debugger */
+        return;
+    }
     for (uint32_t from = 0; from < cases;) {
         uint32_t to = from + BATCH < cases ? from + BATCH : cases;
         int status;
-        if (only != UINT32_MAX)
-            from = only, to = only + 1;
         uint32_t died = run_batch(damage, from, to, &status);
         if (died != UINT32_MAX) {
             print_error("%s, case %u: %s %d\n", damage->name, died,
@@ -408,8 +411,6 @@ static void test_damage(void **state)
             bad++;
             to = died + 1;
         }
-        if (only != UINT32_MAX)
-            break;
         from = to;
     }
     print_message("%-20s %5u cases\n", damage->name, cases);

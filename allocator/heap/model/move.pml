@@ -11,11 +11,12 @@
  * each is followed by a CAS or a fence before anyone may see it. Allocating is by CAS
  * here; plain.pml has the plain stores, slots.pml what several lanes do to one slot.
  *
+ * With NOSTRIP Owner never takes a free block from its index (fewer states).
  * Without a define no error may be found, nor with CRASH (DEATHS movers in a row may be
  * killed at any step, in recovery too). With each of these one must be:
  *   NOBAR no membarrier     SCANFIRST scan before MOVING   PLAIN commit by a store
  *   TWO NOCLAIM movers at a time and no claims   EARLY unlock before the write  MAPFIRST slot freed before W
- *   NOSETTLE old slot freed whatever W says                RETAKE scan result of before
+ *   NOSETTLE old slot freed whatever W says       NOLOOK no second look at the new slot
  *   CRASH LATE recovery without the byte lock, beside the holder of the role
  *   CRASH NONOTE the slot is claimed before the note of it is written
  */
@@ -97,6 +98,10 @@ inline settle(own, i) {                         /* hh_slot_settle: end a claim b
 #endif
      od }
 
+inline release(own, i) {                        /* hh_slot_release */
+     if :: !NAMES(i) -> atomic { if :: map[i] == 1 -> map[i] = CLAIM(own) :: else fi }; settle(own, i)
+        :: else fi }
+
 inline claim(p, who) {                        /* CAS of a free slot, wherever it is */
      atomic { p = 0; do :: p == NP -> break
                         :: p < NP && map[p] == 0 -> assert(!NAMES(p)); map[p] = who; break
@@ -106,12 +111,17 @@ proctype Locker() { byte g, p, n;
      do :: n < PINS -> n++; g = pub; p = 0; pin_write_unpin(0, g, p, n); p = 0 :: n == PINS -> break od;
      left-- }
 
-proctype Owner() { byte g, p, me = OWNER;
+proctype Owner() { byte g, p, n, me = OWNER;
      /* free, by contract while nobody holds it: a lock may be under way */
      atomic { empty(sb[1]) && !held[0] && !held[1]; assert(GOOD); W.st = CACHED; W.gen++; g++ };
      do
      :: atomic { W.st == CACHED -> W.st = LIVE; g = W.gen; want = mem[W.pl] }; break  /* pop */
      :: atomic { W.st == TAKEN -> W.st = CACHED }                    /* tells the mover not to */
+#ifndef NOSTRIP
+     :: atomic { !n && W.st == CACHED -> n = 1; p = W.pl;                     /* gives it up */
+                 W.st = BARE; W.gen++; W.pl = NP };
+        release(OWNER, p); p = 0
+#endif
      :: atomic { W.st == BARE -> g = W.gen };                        /* attach, then pop */
         do :: claim(p, CLAIM(OWNER)); if :: p < NP -> break :: else fi od;
         atomic { assert(IS(BARE, g, NP)); W.st = CACHED; W.pl = p };
@@ -126,10 +136,6 @@ proctype Other() { byte p;                    /* block 1: claim, fill, look, giv
      if :: p < NP -> mem[p] = 99; atomic { assert(mem[p] == 99 && map[p] == 2); map[p] = 0 }
         :: else fi;
      left-- }
-
-inline release(own, i) {                        /* hh_slot_release */
-     if :: !NAMES(i) -> atomic { if :: map[i] == 1 -> map[i] = CLAIM(own) :: else fi }; settle(own, i)
-        :: else fi }
 
 inline recover(m, p) {                        /* recover_notes of a dead mover: restartable */
      if :: note[m].on -> skip;
@@ -196,7 +202,14 @@ proctype Mover(byte me) { byte g, o, p, n; mtype t; bit pinned;
 #ifdef PLAIN
                  atomic { W.st = LIVE; W.gen = g; W.pl = p };
 #else
-                 atomic { if :: IS(MOVING, g, o) -> W.pl = p; W.st = LIVE :: else fi }; STEP
+                 atomic { if :: IS(MOVING, g, o) -> W.pl = p; W.st = LIVE :: else -> goto lost fi }; STEP
+                 map[p] = 1; STEP
+                 map[o] = 0; STEP
+#ifndef NOLOOK
+                 release(me, p);                   /* the second look, once for a batch */
+#endif
+                 goto off;
+lost:
 #endif
                  settle(me, p)
            fi
