@@ -30,7 +30,7 @@ static int gather(struct hh_heap *heap, uint64_t from, uint64_t to, bool all)
 {
     struct hh_map *map = heap->map;
     struct hh_mover *mover = heap->mover;
-    mover->count = 0;
+    mover->count = mover->next = 0;
     for (uint64_t page = from; page < to;) {
         struct hh_pageword *word = hh_page_at(map, page);
         uint64_t d = HH_LOAD(&word->d);
@@ -78,15 +78,19 @@ static void merge_class(struct hh_heap *heap, uint32_t low, uint32_t high, bool 
     uint32_t class_ = mover->victims[low].class_;
     uint32_t slots = heap->map->classes[class_].slots;
     uint64_t room = 0;
+    bool stopped = false;
     mover->high = high;
     for (uint32_t i = low; i < high; i++) {
-        uint32_t used = mover->victims[i].used;
+        /* The list may be of an earlier call. */
+        uint32_t used = HH_PEEK(&hh_page_at(heap->map, mover->victims[i].page)->used);
+        mover->victims[i].used = used;
         room += used < slots ? slots - used : 0;
     }
-    for (mover->low = low; mover->low < mover->high && !hh_spent(mover); mover->low++) {
+    for (mover->low = low; mover->low < mover->high; mover->low++) {
         uint32_t used = mover->victims[mover->low].used;
         uint32_t own_room = used < slots ? slots - used : 0;
-        if (!hard && used > slots * mover->policy.occupancy_max)
+        stopped = hh_spent(mover);
+        if (stopped || (!hard && used > slots * mover->policy.occupancy_max))
             break;
         /* Its blocks must fit into the holes of the others, but for cached ones. */
         if (room - own_room < used && used) {
@@ -95,20 +99,26 @@ static void merge_class(struct hh_heap *heap, uint32_t low, uint32_t high, bool 
             if (any_live(heap->map, mover->victims[mover->low].page, class_))
                 continue;
         }
-        if (hh_evacuate(heap, mover->victims[mover->low].page, class_))
+        if (hh_evacuate(heap, mover->victims[mover->low].page, class_)) {
             room -= slots;
-        else
-            room -= own_room < room ? own_room : room;
+            continue;
+        }
+        room -= own_room < room ? own_room : room;
+        stopped = hh_spent(mover);
+        if (stopped)
+            break;
     }
+    mover->next = stopped ? mover->low : high;
     hh_leave_dest(heap);
 }
 
 static void merge(struct hh_heap *heap, bool hard)
 {
     struct hh_mover *mover = heap->mover;
-    for (uint32_t low = 0, high; low < mover->count && !hh_spent(mover); low = high) {
-        for (high = low; high < mover->count &&
-                         mover->victims[high].class_ == mover->victims[low].class_;)
+    while (mover->next < mover->count && !hh_spent(mover)) {
+        uint32_t low = mover->next, high = low;
+        while (high < mover->count &&
+               mover->victims[high].class_ == mover->victims[low].class_)
             high++;
         merge_class(heap, low, high, hard);
     }
@@ -257,10 +267,17 @@ int hh_move(struct hh_heap *heap, uint64_t budget_bytes, int64_t budget_ns, bool
     int error = prepare(heap, budget_bytes, budget_ns);
     if (error)
         return error;
-    error = gather(heap, 0, hh_pages_known(heap->map), hard);
+    /* A bounded call goes on where the last one stopped; looking for what to move next
+     * is not part of its budget, or it might never move anything. */
+    struct hh_mover *mover = heap->mover;
+    bool bounded = budget_bytes || budget_ns;
+    if (!bounded || mover->next >= mover->count) {
+        error = gather(heap, 0, hh_pages_known(heap->map), hard);
+        mover->end_ns = mover->end_ns ? hh_now() + budget_ns : 0;
+    }
     if (!error) {
         merge(heap, hard);
-        if (hard)
+        if (hard && mover->next >= mover->count && !hh_spent(mover))
             slide(heap);
     }
     finish(heap);
@@ -311,23 +328,33 @@ void hh_move_step(struct hh_heap *heap)
         return;
     heap->in_step = 1;
     HH_PUT(&head->moving, UINT64_C(1));
-    uint64_t known = hh_pages_known(map), from = HH_PEEK(&head->move_cursor);
-    from = from < known ? from : 0;
-    uint64_t to = from + 2048 < known ? from + 2048 : known;
-    if (!gather(heap, from, to, false))
+    /* A step either looks for sparse spans, in 4 MiB, or empties some of those found.
+     */
+    struct hh_mover *mover = heap->mover;
+    bool wrapped = false;
+    if (mover->next < mover->count) {
         merge(heap, false);
-    HH_PUT(&head->move_cursor, to < known ? to : 0);
+    } else {
+        uint64_t known = hh_pages_known(map), from = HH_PEEK(&head->move_cursor);
+        from = from < known ? from : 0;
+        uint64_t to = from + 1024 < known ? from + 1024 : known;
+        (void)gather(heap, from, to, false);
+        wrapped = to == known;
+        HH_PUT(&head->move_cursor, wrapped ? 0 : to);
+    }
+    mover->pass_bytes += mover->done.bytes + mover->done.returned_bytes;
     finish(heap);
     (void)HH_ADD(&head->steps, 1);
     if (start) {
         uint64_t took = (uint64_t)(hh_now() - start);
         (void)HH_ADD(&head->step_ns, took);
         hh_max(&head->step_ns_max, took);
-        /* Where steps bring nothing, ever less often, up to a second. */
-        struct hh_moved *done = &heap->mover->done;
-        bool useless = !done->bytes && !done->returned_bytes && !done->punched_bytes;
-        heap->idle_ns = useless ? heap->idle_ns * 2 + 100000 : 0;
+        /* Where a pass over the heap brought nothing, a pause, ever longer to a second.
+         */
+        if (mover->pass_bytes || wrapped)
+            heap->idle_ns = mover->pass_bytes ? 0 : heap->idle_ns * 2 + 100000;
         heap->idle_ns = heap->idle_ns < 1000000000 ? heap->idle_ns : 1000000000;
+        mover->pass_bytes = wrapped ? 0 : mover->pass_bytes;
         heap->since_ns = (uint64_t)start + took + heap->idle_ns +
                          (uint64_t)((double)took / policy.overhead_max);
     }

@@ -22,6 +22,9 @@ struct hh_mover {
     uint32_t high;   /* next candidate for dest, from the full end */
     uint32_t low;    /* next victim */
     uint32_t below;  /* slide: fresh destinations start below this page; else 0 */
+    uint32_t next;   /* victims from here on are still to be looked at */
+    uint64_t
+        pass_bytes; /* moved or returned since the last look at the whole heap began */
     uint32_t notes;
     uint32_t arrived,
         left; /* blocks that came to dest, left the victim; not counted yet */
