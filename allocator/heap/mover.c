@@ -241,7 +241,7 @@ static int prepare(struct hh_heap *heap, uint64_t budget_bytes, int64_t budget_n
     return take_role(heap);
 }
 
-static void finish(struct hh_heap *heap)
+static void finish(struct hh_heap *heap, bool trim)
 {
     struct hh_header *head = heap->map->head;
     struct hh_moved *done = &heap->mover->done;
@@ -255,7 +255,8 @@ static void finish(struct hh_heap *heap)
         (void)HH_ADD(&head->mover_ns, (uint64_t)took);
         hh_count_ns(head->mover_hold_log2, took);
     }
-    done->punched_bytes = hh_pages_trim(heap, heap->mover->policy.release_bytes);
+    if (trim)
+        done->punched_bytes = hh_pages_trim(heap, heap->mover->policy.release_bytes);
     HH_STORE(&head->mover, UINT64_C(0));
 }
 
@@ -280,7 +281,7 @@ int hh_move(struct hh_heap *heap, uint64_t budget_bytes, int64_t budget_ns, bool
         if (hard && mover->next >= mover->count && !hh_spent(mover))
             slide(heap);
     }
-    finish(heap);
+    finish(heap, true);
     if (!error)
         *out = heap->mover->done;
     return error;
@@ -343,7 +344,7 @@ void hh_move_step(struct hh_heap *heap)
         HH_PUT(&head->move_cursor, wrapped ? 0 : to);
     }
     mover->pass_bytes += mover->done.bytes + mover->done.returned_bytes;
-    finish(heap);
+    finish(heap, false);
     (void)HH_ADD(&head->steps, 1);
     if (start) {
         uint64_t took = (uint64_t)(hh_now() - start);
