@@ -144,6 +144,7 @@ static int door_open(struct hh_heap *heap, struct hh_map *map)
     heap->cells = heap->strict ? 0 : HH_CELLS_FAST;
     HH_STORE(&heap->lane->strict, heap->strict);
     HH_STORE(&heap->lane->cells_used, HH_CELLS_FAST);
+    HH_STORE(&heap->lane->excl_used, 0u);
     /* With HH_CHECKED each free looks at the pins: never the fast path. */
     heap->held = map->flags & HH_CHECKED ? UINT64_C(1) << 32 : 0;
     /* A magazine holds up to 64 KiB of blocks, and little of a small heap. */

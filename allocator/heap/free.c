@@ -116,14 +116,16 @@ static int free_bare(struct hh_heap *heap, uint32_t index, uint64_t w, bool larg
         return -EBADMSG;
     if (!last && !hh_bare_room(heap))
         return hh_fail(-ENOMEM, "no magazine is left");
+    struct hh_mag *bare = heap->prev[0];
+    uint32_t count = last ? 0 : HH_PEEK(&bare->count);
+    if (count >= HH_MAG_ITEMS)
+        return hh_fail(-EBADMSG, "a magazine has too many items");
     HH_PUT(&intent->index, index);
     HH_PUT(&intent->place, place);
     HH_PUT(&intent->map_at, map_at);
     HH_PUT(&intent->page, page);
     HH_PUT(&intent->pages, pages);
     HH_STORE(&intent->op, (uint32_t)(large ? HH_OP_RUN : HH_OP_SLOT));
-    struct hh_mag *bare = heap->prev[0];
-    uint32_t count = last ? 0 : HH_PEEK(&bare->count);
     if (!last)
         HH_PUT(&bare->item[count], (uint64_t)index);
     uint64_t next =
@@ -149,6 +151,8 @@ static int free_cached(struct hh_heap *heap, uint32_t index, uint64_t w,
         return hh_fail(-ENOMEM, "no magazine is left");
     struct hh_mag *mag = heap->mag[class_];
     uint32_t count = HH_PEEK(&mag->count);
+    if (count >= HH_MAG_ITEMS)
+        return hh_fail(-EBADMSG, "a magazine has too many items");
     HH_PUT(&mag->item[count], heap->key | (hh_w_gen(w) + 1) << 32 | index);
     if (!HH_CAS(&hh_entry_at(heap->map, index)->w, &w,
                 hh_w(hh_w_gen(w) + 1, HH_CACHED, hh_w_place(w)))) {

@@ -264,7 +264,8 @@ int hh_unlock_slow(struct hh_heap *heap, hh_handle block)
     if (error)
         return error;
     struct hh_lane *lane = heap->lane;
-    for (uint32_t i = HH_PEEK(&lane->cells_used); i-- > 0;) {
+    uint32_t cells = HH_PEEK(&lane->cells_used), excl = HH_PEEK(&lane->excl_used);
+    for (uint32_t i = cells < HH_CELLS ? cells : HH_CELLS; i-- > 0;) {
         if (HH_PEEK(&lane->cell[i]) != block.word)
             continue;
         heap->held -= i >= HH_CELLS_FAST ? DEEP : 0;
@@ -276,7 +277,7 @@ int hh_unlock_slow(struct hh_heap *heap, hh_handle block)
             heap->held--;
         return 0;
     }
-    for (uint32_t i = HH_PEEK(&lane->excl_used); i-- > 0;) {
+    for (uint32_t i = excl < HH_EXCL ? excl : HH_EXCL; i-- > 0;) {
         if (HH_PEEK(&lane->excl[i]) != block.word)
             continue;
         heap->held -= DEEP;

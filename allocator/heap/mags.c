@@ -106,8 +106,10 @@ struct hh_mag *hh_mag_empty(struct hh_heap *heap)
         if (!HH_CAS(&map->head->empty_mags, &used, used + 1))
             continue;
         struct hh_mag *mag = hh_mag_at(map, used);
-        if (own(heap, mag, hh_mag_word(HH_MAG_VIRGIN, 0, 0), EMPTY))
+        if (own(heap, mag, hh_mag_word(HH_MAG_VIRGIN, 0, 0), EMPTY)) {
+            HH_STORE(&mag->count, 0u);
             return mag;
+        }
         used++;
     }
     return NULL;
@@ -262,6 +264,8 @@ void hh_bare_push(struct hh_heap *heap, uint32_t index)
         return;
     struct hh_mag *mag = heap->prev[0];
     uint32_t count = HH_PEEK(&mag->count);
+    if (count >= HH_MAG_ITEMS)
+        return;
     HH_PUT(&mag->item[count], (uint64_t)index);
     HH_STORE(&mag->count, count + 1);
 }

@@ -61,10 +61,19 @@ void hh_debt_settle(struct hh_map *map, uint32_t owner, uint64_t handle,
     }
     if ((m >> HH_M_CLASS_SHIFT & 255) == HH_CLASS_LARGE) {
         uint64_t run = hh_d(HH_PAGE_RUN, 0, index), at = hh_page_of(map, place);
+        struct hh_intent *left = &hh_lane_at(map, owner >> 12)->intent;
+        uint32_t pages =
+            at < hh_pages_known(map) ? HH_PEEK(&hh_page_at(map, at)->pages) : 0;
+        /* Should this recovery be killed too, the next one gives the run back. */
+        HH_PUT(&left->index, index);
+        HH_PUT(&left->place, place);
+        HH_PUT(&left->page, (uint32_t)at);
+        HH_PUT(&left->pages, pages);
+        HH_STORE(&left->op, (uint32_t)HH_OP_RUN);
         if (at < hh_pages_known(map) && HH_CAS(&entry->w, &w, bare) &&
             HH_CAS(&hh_page_at(map, at)->d, &run, hh_d(HH_PAGE_CLAIMED, 1, owner)))
-            hh_pages_resolve(map, owner, (uint32_t)at,
-                             HH_PEEK(&hh_page_at(map, at)->pages));
+            hh_pages_resolve(map, owner, (uint32_t)at, pages);
+        HH_STORE(&left->op, (uint32_t)HH_OP_NONE);
         return;
     }
     if (hh_slot_find(map, place, &page, &map_at))
