@@ -13,17 +13,9 @@
 
 #include <string.h>
 
-#if defined(__SANITIZE_THREAD__)
-#define THREADS_CHECKED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREADS_CHECKED 1
-#endif
-#endif
-
 /* Copies a block that may be written meanwhile by who has just aborted the move: such a
  * copy is thrown away, so the race is harmless; the race detector is not told of it. */
-#ifdef THREADS_CHECKED
+#ifdef HH_THREADS_CHECKED
 __attribute__((no_sanitize("thread"))) void hh_copy(void *to, const void *from,
                                                     size_t bytes)
 {

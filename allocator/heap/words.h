@@ -115,16 +115,35 @@ static inline uint64_t hh_w_place(uint64_t w)
     return w & HH_PLACE_MASK;
 }
 
+/* The race detector does not see inside an instruction of ours: what it orders is told
+ * by atomics that it knows. */
+#if defined(__SANITIZE_THREAD__)
+#define HH_THREADS_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HH_THREADS_CHECKED 1
+#endif
+#endif
+#ifdef HH_THREADS_CHECKED
+#define HH_TELL_CHECKER(entry)                                                         \
+    ((void)__atomic_fetch_add(&(entry)->w, 0, __ATOMIC_ACQ_REL),                       \
+     (void)__atomic_fetch_add(&(entry)->m, 0, __ATOMIC_ACQ_REL))
+#else
+#define HH_TELL_CHECKER(entry) ((void)0)
+#endif
+
 /* Changes both words of an entry at once. The instruction itself, so that no library
  * and no compiler flag is needed. */
 static inline int hh_cas_both(struct hh_entry *entry, uint64_t w, uint64_t m,
                               uint64_t new_w, uint64_t new_m)
 {
     unsigned char done;
+    HH_TELL_CHECKER(entry);
     __asm__ __volatile__("lock cmpxchg16b %1\n\tsetz %0"
                          : "=q"(done), "+m"(*entry), "+a"(w), "+d"(m)
                          : "b"(new_w), "c"(new_m)
                          : "cc", "memory");
+    HH_TELL_CHECKER(entry);
     return done;
 }
 
