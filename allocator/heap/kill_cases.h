@@ -18,9 +18,10 @@
 struct kill_plan {
     struct kill_case what;
     uint64_t
-        every; /* second kills for each nth image; 0: in full runs, for each 10th */
-    bool pins; /* the neighbour has blocks pinned */
-    bool full; /* in full runs alone */
+        every;  /* second kills for each nth image; 0: in full runs, for each 10th */
+    bool pins;  /* the neighbour has blocks pinned */
+    bool full;  /* in full runs alone */
+    bool alone; /* what others do meanwhile may make it fail */
 };
 
 extern const struct kill_plan kill_plans[];

@@ -130,7 +130,7 @@ static bool step(pid_t pid, int *status)
 }
 
 int kill_step(const struct kill_case *what, struct kill_image *source,
-              struct kill_book *book,
+              struct kill_book *book, bool each,
               int (*image_is_well)(struct kill_image *source, void *context),
               void *context, struct kill_count *count)
 {
@@ -161,7 +161,8 @@ int kill_step(const struct kill_case *what, struct kill_image *source,
             continue;
         within++;
         /* Within a copy of a block nothing else changes: some points of it too. */
-        if (changed(source) || fresh || phase == KILL_AFTER || within % 1024 == 0) {
+        if (each || changed(source) || fresh || phase == KILL_AFTER ||
+            within % 1024 == 0) {
             fresh = false;
             count->images++;
             result = image_is_well(source, context);

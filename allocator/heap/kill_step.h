@@ -59,6 +59,7 @@ struct kill_block {
 struct kill_book {
     uint32_t phase;
     uint32_t loose; /* live blocks that may be in no list */
+    uint64_t moved; /* by a compaction that was stepped */
     struct kill_block block[KILL_BLOCKS];
 };
 
@@ -77,11 +78,11 @@ struct kill_case {
 
 /*
  * Steps `what->call` and calls `image_is_well` for each segment that differs from the
- * one before; stops at the first that is not well.
- * Returns 0, or -1 with a line on stderr.
+ * one before (with `each`, after each instruction); stops at the first that is not
+ * well. Returns 0, or -1 with a line on stderr.
  */
 int kill_step(const struct kill_case *what, struct kill_image *source,
-              struct kill_book *book,
+              struct kill_book *book, bool each,
               int (*image_is_well)(struct kill_image *source, void *context),
               void *context, struct kill_count *count);
 

@@ -8,6 +8,8 @@
  */
 #include "allocator/heap/kill_verify.h"
 
+#include "allocator/heap/kill_cases.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +40,11 @@ static bool filled(const unsigned char *at, uint32_t from, uint32_t bytes,
             return false;
     }
     return true;
+}
+
+bool kill_filled(const unsigned char *at, uint32_t bytes, uint32_t seed)
+{
+    return filled(at, 0, bytes, seed);
 }
 
 int kill_block_new(struct hh_heap *heap, struct kill_book *book, uint32_t slot,
@@ -305,4 +312,33 @@ int kill_verify(int fd, struct kill_book *book, enum kill_manner manner)
 close:
     hh_close(heap);
     return result;
+}
+
+struct hh_heap *kill_populate(struct kill_book *book, uint64_t bytes)
+{
+    static const uint32_t sizes[8] = {500, 1000, 500, 1000, 500, 64, 500, 5000};
+    struct hh_heap *heap;
+    struct hh_setup setup = {
+        .bytes = bytes, .handles = 1024, .clients = KILL_CLIENTS, .lanes = 4};
+    struct hh_policy policy;
+    int error = hh_create(hh_memfd("kill"), &setup, &heap);
+    if (error) {
+        (void)say("no heap", 0, error);
+        return NULL;
+    }
+    error = hh_policy_get(heap, &policy);
+    policy.trigger = HH_TRIGGER_MANUAL;
+    policy.deterministic = 1;
+    policy.release_bytes = 0;
+    if (!error)
+        error = hh_policy_set(heap, &policy);
+    for (uint32_t i = 0; i < KILL_OLD && !error; i++)
+        error = kill_block_new(heap, book, i, sizes[i % 8]);
+    for (uint32_t i = 0; i < KILL_OLD && !error; i++)
+        error = i % 10 < 7 ? kill_block_end(heap, book, i) : 0;
+    if (!error)
+        return heap;
+    (void)say("cannot be filled", 0, error);
+    hh_close(heap);
+    return NULL;
 }

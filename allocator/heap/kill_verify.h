@@ -13,12 +13,18 @@
 #include "allocator/heap/kill_step.h"
 
 void kill_fill(unsigned char *at, uint32_t bytes, uint32_t seed);
+bool kill_filled(const unsigned char *at, uint32_t bytes, uint32_t seed);
 
 /* Allocates, fills and lists a block. 0 or an error of the heap. */
 int kill_block_new(struct hh_heap *heap, struct kill_book *book, uint32_t slot,
                    uint32_t bytes);
 /* Frees a listed block. */
 int kill_block_end(struct hh_heap *heap, struct kill_book *book, uint32_t slot);
+
+/* A heap with blocks of several sizes and holes between them, so that there is
+ * something to move; the first KILL_OLD slots of the list are its. NULL: a line is on
+ * stderr. */
+struct hh_heap *kill_populate(struct kill_book *book, uint64_t bytes);
 
 enum kill_manner {
     KILL_REPAIR = 0, /* recover and check first, then use */

@@ -2,7 +2,10 @@
 # The tests that try to break the heap: kills, damaged files, constant moves, the model.
 if(NOT SB_SANITIZE)
   # Sanitizers do not live with ptrace, and their own instructions are not the heap's.
-  sb_test(heap_kill_test kill_test.c kill_cases.c kill_step.c kill_verify.c LINK hh_static TIMEOUT 600)
+  sb_test(heap_kill_test kill_test.c kill_cases.c kill_step.c kill_verify.c
+          LINK hh_static TIMEOUT 1800)
+  sb_test(heap_preempt_test preempt_test.c kill_cases.c kill_step.c kill_verify.c
+          LINK hh_static TIMEOUT 1800)
 endif()
 add_subdirectory(model)
 sb_test(heap_move_stress_test move_stress_test.c LINK hh_static Threads::Threads TIMEOUT 300)
