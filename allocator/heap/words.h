@@ -95,7 +95,8 @@ struct hh_mag {
     uint64_t item[HH_MAG_ITEMS];
 };
 
-static inline uint64_t hh_w(uint64_t gen, enum hh_state state, uint64_t place)
+/* `state` is an enum hh_state, or two of them xored, which C++ takes for an int. */
+static inline uint64_t hh_w(uint64_t gen, unsigned state, uint64_t place)
 {
     return gen << HH_W_GEN_SHIFT | (uint64_t)state << HH_STATE_SHIFT | place;
 }
