@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "allocator/subjects/jemalloc_calls.h"
+#include "allocator/subjects/tsan.h"
 #include "allocator/subjects/usage.h"
 
 struct sb_heap {
@@ -68,6 +69,7 @@ static int jemalloc_alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
     if (__builtin_expect(memory == NULL, 0)) {
         return -ENOMEM;
     }
+    sb_tsan_allocated(memory);
     block->bits = (uintptr_t)memory;
     return 0;
 }
@@ -75,6 +77,7 @@ static int jemalloc_alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
 static int jemalloc_free(struct sb_ctx *ctx, sb_ref block)
 {
     (void)ctx;
+    sb_tsan_freeing((void *)block.bits);
     sb_jemalloc.free((void *)block.bits);
     return 0;
 }

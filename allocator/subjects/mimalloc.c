@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "allocator/subjects/library.h"
+#include "allocator/subjects/tsan.h"
 #include "allocator/subjects/usage.h"
 
 struct sb_heap {
@@ -104,6 +105,7 @@ static int mimalloc_alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
     if (__builtin_expect(memory == NULL, 0)) {
         return -ENOMEM;
     }
+    sb_tsan_allocated(memory);
     block->bits = (uintptr_t)memory;
     return 0;
 }
@@ -111,6 +113,7 @@ static int mimalloc_alloc(struct sb_ctx *ctx, uint64_t bytes, sb_ref *block)
 static int mimalloc_free(struct sb_ctx *ctx, sb_ref block)
 {
     (void)ctx;
+    sb_tsan_freeing((void *)block.bits);
     mi.release((void *)block.bits);
     return 0;
 }
