@@ -111,7 +111,13 @@ static int look_at(struct hh_heap *heap, struct kill_book *book, uint32_t slot)
     same = block->filled && block->filled < same ? block->filled : same;
     if (!filled(at, block->slots, same, block->seed))
         return say("changed", slot, 0);
+    /* Whoever had it exclusively is dead, and is told of once at most. */
+    error = hh_lock(heap, block->handle, HH_EXCLUSIVE, HH_NOWAIT, &at);
+    if (error && error != -EOWNERDEAD)
+        return say("cannot be locked exclusively", slot, error);
     error = hh_unlock(heap, block->handle);
+    if (!error)
+        error = hh_unlock(heap, block->handle);
     return error ? say("cannot be unlocked", slot, error) : 0;
 }
 
