@@ -181,8 +181,12 @@ int hh_alloc_noted(struct hh_heap *heap, size_t bytes, struct hh_debt *debt,
     }
     for (uint32_t tries = 0; tries < 64; tries++) {
         int error = large ? alloc_large(heap, bytes, debt, out) : refill(heap, class_);
-        if (!error && (large || pop(heap, class_, bytes, debt, out)))
+        if (!error && (large || pop(heap, class_, bytes, debt, out))) {
+            /* What the door has allocated, by the magazine: see the policy's credit. */
+            heap->credit_bytes +=
+                large ? bytes : heap->full[class_] * heap->map->classes[class_].bytes;
             return 0;
+        }
         if (!error || error == -EAGAIN)
             continue;
         if (error != -ENOMEM || !hh_reclaim(heap, turn++))

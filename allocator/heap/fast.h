@@ -64,7 +64,8 @@ struct hh_heap {
     uint64_t owner;         /* lane id 12 | epoch 12 */
     uint64_t key;           /* tag << 56 */
     uint32_t known;         /* indexes known to be in use */
-    uint64_t credit_bytes;  /* that this door may still move in calls */
+    uint64_t credit_bytes;  /* allocated through this door, about */
+    uint64_t moved_bytes;   /* by its steps */
     uint64_t since_ns;      /* no step before this point of time */
     uint64_t trim_ns;       /* no pages given back before this point of time */
     uint64_t idle_ns;       /* pause after a step that brought nothing */

@@ -325,7 +325,13 @@ void hh_move_step(struct hh_heap *heap)
     int64_t start = policy.deterministic ? 0 : hh_now();
     if (start && (uint64_t)start < heap->since_ns)
         return;
-    if (prepare(heap, policy.step_bytes, (int64_t)policy.step_ns))
+    double credit =
+        policy.credit * (double)heap->credit_bytes - (double)heap->moved_bytes;
+    if (credit < HH_PAGE)
+        return;
+    uint64_t budget =
+        credit < (double)policy.step_bytes ? (uint64_t)credit : policy.step_bytes;
+    if (prepare(heap, budget, (int64_t)policy.step_ns))
         return;
     heap->in_step = 1;
     HH_PUT(&head->moving, UINT64_C(1));
@@ -344,6 +350,7 @@ void hh_move_step(struct hh_heap *heap)
         HH_PUT(&head->move_cursor, wrapped ? 0 : to);
     }
     mover->pass_bytes += mover->done.bytes + mover->done.returned_bytes;
+    heap->moved_bytes += mover->done.bytes;
     finish(heap, false);
     (void)HH_ADD(&head->steps, 1);
     if (start) {
