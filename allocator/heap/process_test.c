@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -333,6 +334,57 @@ static void test_fork(void **state)
     finish(heap);
 }
 
+struct partner {
+    struct hh_heap *door;
+    hh_handle has, wants;
+    int result;
+};
+
+static void *lock_both(void *argument)
+{
+    struct partner *partner = argument;
+    void *at;
+    partner->result = hh_lock(partner->door, partner->wants, HH_EXCLUSIVE,
+                              hh_deadline(INT64_C(20000000000)), &at);
+    return NULL;
+}
+
+/* Two doors that want each other's lock: the one that would close the circle is refused
+ * at once, and the other gets its lock when the first gives up its own. */
+static void test_circle(void **state)
+{
+    (void)state;
+    struct hh_heap *heap = make(4 << 20);
+    struct partner partner = {.result = 1};
+    hh_handle mine;
+    pthread_t thread;
+    struct hh_stats stats;
+    void *at;
+    assert_int_equal(hh_clone(heap, &partner.door), 0);
+    assert_int_equal(hh_alloc(heap, 64, &mine), 0);
+    assert_int_equal(hh_alloc(heap, 64, &partner.has), 0);
+    partner.wants = mine;
+    assert_int_equal(hh_lock(heap, mine, HH_EXCLUSIVE, HH_NOWAIT, &at), 0);
+    assert_int_equal(hh_lock(partner.door, partner.has, HH_EXCLUSIVE, HH_NOWAIT, &at),
+                     0);
+    assert_int_equal(pthread_create(&thread, NULL, lock_both, &partner), 0);
+    do
+        assert_int_equal(hh_stats(heap, &stats), 0);
+    while (!stats.exclusive_waits);
+    int error;
+    do
+        error = hh_lock(heap, partner.has, HH_EXCLUSIVE, hh_deadline(1000000), &at);
+    while (error == -ETIMEDOUT); /* until the other's wish is published */
+    assert_int_equal(error, -EDEADLK);
+    assert_int_equal(hh_unlock(heap, mine), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(partner.result, 0);
+    assert_int_equal(hh_unlock(partner.door, mine), 0);
+    assert_int_equal(hh_unlock(partner.door, partner.has), 0);
+    hh_close(partner.door);
+    finish(heap);
+}
+
 /* In memory of the caller's, with a token file: another process's death is noticed. */
 static void test_attach(void **state)
 {
@@ -382,7 +434,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_pass_handles), cmocka_unit_test(test_dead_owner),
         cmocka_unit_test(test_dead_debtor),  cmocka_unit_test(test_churn),
         cmocka_unit_test(test_kill_churn),   cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_attach),
+        cmocka_unit_test(test_attach),       cmocka_unit_test(test_circle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
