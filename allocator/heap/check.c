@@ -100,12 +100,17 @@ static int check_span(struct hh_map *map, uint32_t page, uint32_t class_, uint64
     return 0;
 }
 
-static int check_page(struct hh_map *map, uint64_t page, uint64_t *pages)
+/* The words of a span's, run's or single page's pages. *span is the head word of a span
+ * that was found sound, else zero: its slots are looked at apart, since both are looked
+ * at again and again before they are called broken. */
+static int check_page(struct hh_map *map, uint64_t page, uint64_t *pages,
+                      uint64_t *span)
 {
     struct hh_pageword *word = hh_page_at(map, page);
     uint64_t d = HH_LOAD(&word->d);
     uint32_t class_ = hh_d_class(d), length = HH_PEEK(&word->pages);
     *pages = 1;
+    *span = 0;
     switch (hh_d_kind(d)) {
     case HH_PAGE_FREE:
     case HH_PAGE_IDLE:
@@ -146,19 +151,21 @@ static int check_page(struct hh_map *map, uint64_t page, uint64_t *pages)
                            (unsigned long long)(page + i));
     }
     *pages = length;
-    return hh_d_kind(d) == HH_PAGE_SPAN ? check_span(map, (uint32_t)page, class_, d)
-                                        : 0;
+    *span = hh_d_kind(d) == HH_PAGE_SPAN ? d : 0;
+    return 0;
 }
 
 static int check_pages(struct hh_map *map)
 {
     uint64_t known = hh_pages_known(map);
-    for (uint64_t page = 0, pages; page < known; page += pages) {
-        int error = check_page(map, page, &pages);
+    for (uint64_t page = 0, pages, span; page < known; page += pages) {
+        int error = check_page(map, page, &pages, &span);
         for (int look = 0; error && look < LOOKS; look++) {
             (void)sched_yield();
-            error = check_page(map, page, &pages);
+            error = check_page(map, page, &pages, &span);
         }
+        if (!error && span)
+            error = check_span(map, (uint32_t)page, hh_d_class(span), span);
         if (error)
             return error;
     }
